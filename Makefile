@@ -1,0 +1,56 @@
+# Everything a developer does, as one word each. `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+# A machine with an engine, compose and a registry around the command that follows.
+MACHINE := $(PYTHON) dev/machine.py run $(if $(KEEP),--keep) --
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+IMAGE = webhook-launcher:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+.PHONY: help venv lock check format test test-fast demo bench image clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: ## the virtual environment in .venv, pinned and hash-checked
+	@PYTHON=$(PYTHON) dev/venv.sh
+
+# Only the public index: hashes of wheels that lie on one machine hold on no other.
+LOCK := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
+	$(BIN)/pip-compile --no-config --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+lock: venv ## resolve requirements/*.in anew into requirements/*.txt
+	$(LOCK) --upgrade --output-file requirements/run.txt requirements/run.in
+	$(LOCK) --upgrade --output-file requirements/build.txt requirements/build.in
+	$(LOCK) --upgrade --output-file requirements/dev.txt requirements/dev.in
+
+check: venv ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: venv ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: check ## every test, on a real engine
+	$(MACHINE) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: venv ## the tests that need no engine
+	$(BIN)/python -m pytest -m "not engine" $(PYTEST_ARGS)
+
+demo: venv ## the main job, live; KEEP=1 leaves it running
+	$(MACHINE) $(BIN)/python dev/demo.py
+
+bench: venv ## push to healthy, against the floor and the polling loop
+	$(MACHINE) $(BIN)/python dev/bench.py
+
+image: ## the launcher's own image, on the engine you have
+	docker build --pull --tag $(IMAGE) .
+
+clean: ## remove everything made here (not the download cache)
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

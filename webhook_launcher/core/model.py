@@ -1,0 +1,208 @@
+"""The pipeline's types: Event, Intent, Image, Deployment (Release is made in `core.policy`).
+
+All are frozen values. Times are aware datetimes in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from webhook_launcher.core.reference import Digest, Reference
+
+
+class Trust(StrEnum):
+    """How a source proved itself; recorded on every deployment."""
+
+    SIGNED = "signed"
+    TOKEN = "token"  # noqa: S105 - a word of the glossary, not a secret
+    POLL = "poll"
+    OPERATOR = "operator"
+
+
+class Action(StrEnum):
+    """What an intent asks for."""
+
+    CHECK = "check"  # resolve the tracked reference; deploy it if it moved
+    DEPLOY = "deploy"  # run exactly this reference
+    ROLLBACK = "rollback"  # run the previous release
+    RESTORE = "restore"  # run the current release, which was removed or changed by hand
+
+    @property
+    def explicit(self) -> bool:
+        """True when a result is asked for, not only a look."""
+        return self in (Action.DEPLOY, Action.ROLLBACK)
+
+
+class Status(StrEnum):
+    """Deployment status, in GitHub's spelling; intents use the same words."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    SUCCESS = "success"
+    FAILURE = "failure"  # did not become healthy
+    ERROR = "error"  # we could not try
+    INACTIVE = "inactive"  # superseded, or nothing to do any more
+
+    @property
+    def final(self) -> bool:
+        """True when the status will not change again."""
+        return self not in (Status.QUEUED, Status.IN_PROGRESS)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One thing an event says: an image was pushed, or (deploy events) a workload should run it.
+
+    `one_of_several` marks a push whose sender reports only one of the tags it set (GHCR).
+    """
+
+    reference: Reference | None = None  # None: the workload's tracked reference
+    workload: str | None = None  # only deploy events name one
+    one_of_several: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An authentic delivery. Authentic is not believed: values only select among workloads.
+
+    `delivery_id` is the sender's own id (or a hash of the body) and serves deduplication.
+    Without mentions, `ignored` says why there is nothing to do.
+    """
+
+    source: str
+    trust: Trust
+    delivery_id: str
+    mentions: tuple[Mention, ...] = ()
+    ignored: str | None = None
+    secret_id: str | None = None
+    signed_at: datetime | None = None
+    reason: str | None = None
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asked: kept with the intent and with every deployment that follows from it."""
+
+    trust: Trust
+    source: str  # a configured source, or `poll`, `operator`
+    delivery: str | None = None  # our public, unguessable id of the delivery
+    secret_id: str | None = None
+    actor: str | None = None
+    reason: str | None = None
+    signed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An intent before the journal has it: workload W should run R, because of O.
+
+    `reference` is None for the tracked reference (CHECK) and for ROLLBACK. On a CHECK, a
+    reference with a digest is what a signed push event said: it is compared, not obeyed.
+    `hint` marks a look that follows from a push: it may find that nothing moved.
+    """
+
+    workload: str
+    action: Action
+    origin: Origin
+    reference: Reference | None = None
+    hint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A wish in the journal; `attempts` counts how often it was claimed."""
+
+    id: str
+    wish: Wish
+    created_at: datetime
+    status: Status = Status.QUEUED
+    attempts: int = 0
+    not_before: datetime | None = None
+    code: str | None = None
+    detail: str | None = None
+    deployment: str | None = None
+
+    @property
+    def workload(self) -> str:
+        """The workload that the wish is about."""
+        return self.wish.workload
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """An OCI platform, as the engine reports its own."""
+
+    os: str
+    architecture: str
+    variant: str | None = None
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The registry says this reference is digest D; every byte behind it was hashed by us.
+
+    `digest` is what was asked and is pulled (index or manifest); `manifest` and `config` are the
+    digests of this engine's platform manifest and its config, both None when the image was
+    adopted from the engine and not read from a registry (then `config` holds the engine's id).
+    """
+
+    reference: Reference
+    digest: Digest
+    manifest: Digest | None = None
+    config: Digest | None = None
+    media_type: str | None = None
+    platform: Platform | None = None
+
+    @property
+    def pinned(self) -> str:
+        """`registry/repository@digest`."""
+        return self.reference.at(self.digest).pinned
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """What an engine may call this image: config digest (overlay2), else D or manifest."""
+        return frozenset(str(i) for i in (self.digest, self.manifest, self.config) if i)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One attempt to make a release the running one, as the journal keeps it."""
+
+    id: str
+    workload: str
+    intent: str
+    image: Image
+    origin: Origin
+    status: Status
+    started_at: datetime
+    finished_at: datetime | None = None
+    previous: Image | None = None
+    policies: tuple[str, ...] = ()  # those that admitted the image
+    rollback: bool = False  # its release was the previous one
+    restored: bool | None = None  # after a failure: did the previous release come back?
+    switching: bool = False  # true from just before the old containers may be touched
+    code: str | None = None
+    detail: str | None = None
+    advice: str | None = None
+    output: str | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)  # step -> seconds
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadState:
+    """What the journal knows of a workload. `tracked` is the digest last acted on for it."""
+
+    name: str
+    current: Image | None = None
+    previous: Image | None = None
+    wanted: Reference | None = None
+    tracked: Digest | None = None
+    paused: bool = False
+    checked_at: datetime | None = None
+    check_result: str | None = None
+    quarantined: frozenset[Digest] = frozenset()

@@ -1,0 +1,96 @@
+"""What a workload is, as configured: the one repository it may run, what it follows, its project."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from webhook_launcher.core.policy import Policy
+from webhook_launcher.core.reference import Reference, Repository
+from webhook_launcher.core.selection import Interest
+
+
+class TrackKind(StrEnum):
+    """How a workload follows its repository."""
+
+    TAG = "tag"
+    COMMAND = "command"  # an argv that prints a reference, or writes it to the path in its last argument
+    NONE = "none"  # only signed deploy events and operators move it
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What a workload follows; `tag` or `argv` is set, by kind."""
+
+    kind: TrackKind
+    tag: str | None = None
+    argv: tuple[str, ...] = ()
+    timeout: float = 30.0  # seconds the command may take
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeProject:
+    """A compose project: the user's own `files`, or an `inline` document that we write.
+
+    `directory` is compose's project directory (absolute). `services` empty means: those that use
+    the workload's image. `files` empty and no `inline` means: what compose itself would read in
+    `directory`.
+    """
+
+    name: str
+    directory: Path
+    files: tuple[Path, ...] = ()
+    inline: Mapping[str, object] | None = None
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """Seconds; None means: derived from the container's own healthcheck."""
+
+    timeout: float | None = None
+    settle: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Commands run around an update, in order, each limited to `timeout` seconds."""
+
+    before: tuple[tuple[str, ...], ...] = ()
+    after: tuple[tuple[str, ...], ...] = ()
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class PollSettings:
+    """Seconds between looks (None: off) and the share by which each wait varies."""
+
+    every: float | None = 900.0
+    jitter: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A configured workload."""
+
+    name: str
+    repository: Repository
+    track: Track
+    project: ComposeProject
+    health: HealthSettings = HealthSettings()
+    hooks: Hooks = Hooks()
+    poll: PollSettings = PollSettings()
+    rollback: bool = True
+    policies: tuple[Policy, ...] = field(default=())
+
+    @property
+    def interest(self) -> Interest:
+        """What selection of events needs to know of this workload."""
+        return Interest(
+            self.name, self.repository, self.track.tag, self.track.kind is not TrackKind.NONE
+        )
+
+    @property
+    def tracked(self) -> Reference | None:
+        """The reference it follows, when that is known without asking anybody."""
+        return Reference(self.repository, self.track.tag) if self.track.tag else None
