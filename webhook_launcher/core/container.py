@@ -41,7 +41,6 @@ class Container:
     exit_code: int
     oom_killed: bool
     restart_count: int
-    created_at: datetime
     started_at: datetime | None = None
     health: str | None = None
     healthcheck: Healthcheck | None = None

@@ -51,22 +51,28 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a delivery proved where it comes from; `signed_at` when its scheme signs a time."""
+    """How a delivery proved where it comes from; `signed_at` when its scheme signs a time.
+
+    `delivery_id` is set when the proof itself may be used only once (`jti` of a token).
+    """
 
     trust: Trust
     secret_id: str | None = None
     signed_at: datetime | None = None
+    delivery_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
     """What a delivery says, whoever sent it; with a Proof it becomes an Event.
 
-    `delivery_id` is the sender's own id or a hash of the body. Without mentions, `ignored` says
-    why there is nothing to do.
+    `delivery_id` is the sender's own id or a hash of the body; None when the sender gives no id
+    and its body has no time either (Quay), so that two pushes of one tag look alike: then no
+    delivery is taken for a repetition, and coalescing does the rest. Without mentions, `ignored`
+    says why there is nothing to do.
     """
 
-    delivery_id: str
+    delivery_id: str | None
     mentions: tuple[Mention, ...] = ()
     ignored: str | None = None
     reason: str | None = None
