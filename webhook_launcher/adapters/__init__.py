@@ -1,0 +1,1 @@
+"""TOUCH: one file per outside thing. Adapters match the launcher's Protocols by shape."""

@@ -1,0 +1,82 @@
+"""What `config --format json` says of a project: its services and which of them run an image."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from webhook_launcher.core.errors import ComposeError, InvalidReferenceError
+from webhook_launcher.core.reference import Repository, parse_reference
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: its image's repository, and whether `up` without names would keep it running.
+
+    `waited_for` marks a job that others wait for to complete, such as a migration.
+    """
+
+    repository: Repository | None
+    profiles: frozenset[str] = frozenset()
+    replicas: int = 1
+    waited_for: bool = False
+
+    def serves(self, active: Collection[str]) -> bool:
+        """True for what should be running: not switched off by profile or scale, and no job."""
+        enabled = not self.profiles or bool(self.profiles & {*active})
+        return (enabled or "*" in active) and self.replicas > 0 and not self.waited_for
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectModel:
+    """The services of a project by name."""
+
+    services: Mapping[str, Service]
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self:
+        """Read the output of `config --format json`; ComposeError when it is something else."""
+        try:
+            services = json.loads(text)["services"]
+            jobs = {job for body in services.values() for job in _jobs(body)}
+            return cls({name: _service(body, name in jobs) for name, body in services.items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ComposeError(
+                f"`config --format json` printed something unexpected: {error!r}",
+                output=text.decode("utf-8", "replace"),
+            ) from error
+
+    def running(self, repository: Repository, active: Collection[str]) -> tuple[str, ...]:
+        """The services that should run an image of `repository`, in alphabetical order."""
+        return tuple(
+            sorted(
+                name
+                for name, service in self.services.items()
+                if service.repository == repository and service.serves(active)
+            )
+        )
+
+
+def _service(body: Mapping[str, Any], waited_for: bool) -> Service:
+    replicas = body.get("scale", (body.get("deploy") or {}).get("replicas", 1))
+    return Service(
+        _repository(body.get("image")),
+        frozenset(body.get("profiles") or ()),
+        1 if replicas is None else int(replicas),
+        waited_for,
+    )
+
+
+def _repository(image: str | None) -> Repository | None:
+    try:
+        return parse_reference(image).repository if image else None
+    except InvalidReferenceError:
+        return None  # a local name that no registry could serve: not ours
+
+
+def _jobs(body: Mapping[str, Any]) -> list[str]:
+    return [
+        name
+        for name, dependency in (body.get("depends_on") or {}).items()
+        if dependency.get("condition") == "service_completed_successfully"
+    ]

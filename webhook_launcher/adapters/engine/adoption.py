@@ -1,0 +1,46 @@
+"""What ran before the launcher came, as an Image: the release to return to if the first fails."""
+
+from collections.abc import Sequence
+
+from webhook_launcher.adapters.engine.connection import Client
+from webhook_launcher.core.container import Container
+from webhook_launcher.core.errors import InvalidReferenceError
+from webhook_launcher.core.model import Image
+from webhook_launcher.core.reference import Digest, Reference, Repository, parse_reference
+
+
+def adopt_image(
+    client: Client, containers: Sequence[Container], repository: Repository
+) -> Image | None:
+    """The image of `repository` that all running containers run, with its digest there.
+
+    None when nothing runs, when they run different images (no single one could be brought back),
+    or when the engine knows no digest for it: built here, loaded, or of another repository.
+    """
+    running = [container for container in containers if container.running]
+    if len({container.image for container in running}) != 1:
+        return None
+    first = running[0]
+    inspected = client.find_image(first.image)
+    if inspected is None:
+        return None  # removed by force while its container goes on
+    named = _reference(first.image_ref)
+    known = [_reference(text) for text in inspected.get("RepoDigests") or []]
+    ours = [found for found in known if found and found.repository == repository]
+    if not ours:
+        return None
+    # The engine collects digests of one image over time: prefer the one it was started by.
+    chosen = next((found for found in ours if named and found.digest == named.digest), ours[0])
+    if chosen.digest is None:
+        return None
+    tag = named.tag if named and named.repository == repository else None
+    return Image(
+        Reference(repository, tag, chosen.digest), chosen.digest, config=Digest(first.image)
+    )
+
+
+def _reference(text: str) -> Reference | None:
+    try:
+        return parse_reference(text)
+    except InvalidReferenceError:
+        return None

@@ -1,0 +1,132 @@
+"""Clients of the engine: made when first needed, made anew after the daemon was away."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import requests
+import urllib3
+from docker import APIClient
+from docker.errors import APIError, DockerException, NotFound, create_api_error_from_http_exception
+from docker.utils import kwargs_from_env
+
+from webhook_launcher.core.errors import EngineError, EngineUnavailableError
+
+# Seconds without a byte from the engine; it answers an inspect in 2 ms when it is well.
+_TIMEOUT = 30
+_BAD_REQUEST = 400
+# Gone, refused, timed out, or broken in the middle of an answer.
+_AWAY = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError, TimeoutError)
+__all__ = ["APIError", "Client", "Connection", "NotFound"]
+
+
+class Client(APIClient):
+    """The SDK's client with time limits and raw streams, which its own methods do not offer."""
+
+    def open_stream(
+        self,
+        method: str,
+        path: str,
+        *names: str,
+        timeout: float,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> requests.Response:
+        """Begin a request whose answer is read piece by piece; the caller closes it.
+
+        `timeout` bounds the wait for each piece. Raises APIError for an error status.
+        """
+        quoted = [quote(name, safe="/:") for name in names]
+        response = self.request(
+            method,
+            f"{self.base_url}/v{self.api_version}{path.format(*quoted)}",
+            params=params,
+            headers=headers,
+            json=body,
+            stream=True,
+            timeout=timeout,
+        )
+        try:
+            response.raise_for_status()
+        except requests.HTTPError as error:
+            with response:
+                raise create_api_error_from_http_exception(error) from error
+        return response
+
+    def find_image(self, name: str) -> dict[str, Any] | None:
+        """The inspected image, by id or reference; None when it is not there."""
+        try:
+            found: dict[str, Any] = self.inspect_image(name)  # type: ignore[no-untyped-call]
+        except NotFound:
+            return None
+        return found
+
+    def list_containers(self, labels: Sequence[str], **filters: str) -> list[dict[str, Any]]:
+        """Containers, stopped ones included, that have all the labels."""
+        found: list[dict[str, Any]] = self.containers(
+            all=True, filters={"label": list(labels), **filters}
+        )
+        return found
+
+
+class Connection:
+    """A stack of idle clients: each call takes one and puts it back.
+
+    An SDK client is a `requests.Session`, which does not promise to be safe for several threads;
+    this way none is ever used by two at a time, and there are as many as are needed at once.
+    """
+
+    def __init__(self, environment: Mapping[str, str], timeout: int = _TIMEOUT) -> None:
+        self._environment = dict(environment)
+        self._timeout = timeout
+        self._idle: deque[Client] = deque()
+
+    @property
+    def host(self) -> str:
+        """Where the engine is, as configured."""
+        return self._environment.get("DOCKER_HOST") or "the default socket"
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client for the duration of a call.
+
+        Raises EngineUnavailableError when the engine does not answer, EngineError when it answers
+        with an error that the caller did not expect. A client that failed is not used again.
+        """
+        client = self._take()
+        try:
+            yield client
+        except _AWAY as error:
+            client.close()
+            self._idle.clear()
+            raise EngineUnavailableError(f"the engine at {self.host} went away: {error}") from error
+        except APIError as error:
+            if error.status_code == _BAD_REQUEST:
+                client.close()  # an engine that was upgraded may refuse the API version agreed on
+            else:
+                self._idle.append(client)
+            raise EngineError(f"the engine refuses: {error.explanation or error}") from error
+        except BaseException:
+            client.close()
+            raise
+        self._idle.append(client)
+
+    def _take(self) -> Client:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _connect(self) -> Client:
+        try:
+            parts = kwargs_from_env(environment=self._environment)
+            # The SDK's own ssh needs paramiko; the ssh program knows the user's configuration.
+            by_ssh = str(parts.get("base_url", "")).startswith("ssh://")
+            return Client(version="auto", timeout=self._timeout, use_ssh_client=by_ssh, **parts)
+        except (DockerException, *_AWAY) as error:
+            raise EngineUnavailableError(
+                f"the engine at {self.host} does not answer: {error}"
+            ) from error

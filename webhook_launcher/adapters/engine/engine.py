@@ -1,0 +1,192 @@
+"""The methods that the launcher and the gate call.
+
+Each raises EngineUnavailableError when the engine does not answer, EngineError when it answers
+something that nobody expected.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from webhook_launcher.adapters.engine import adoption, keep, mounts
+from webhook_launcher.adapters.engine.connection import APIError, Client, Connection, NotFound
+from webhook_launcher.adapters.engine.containers import find_containers
+from webhook_launcher.adapters.engine.frames import Tail, read_frames
+from webhook_launcher.adapters.engine.probe import run_probe
+from webhook_launcher.adapters.engine.pull import Login, Progress, is_present, pull_image
+from webhook_launcher.adapters.engine.sweep import sweep_project
+from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.container import Container, ProbeResult
+from webhook_launcher.core.model import Image, Platform
+from webhook_launcher.core.reference import Repository
+
+# A readiness check must answer within a second; an idle engine needs 2 ms.
+_PING_TIMEOUT = 3.0
+_PULL_TIMEOUT = 1800.0
+_LOG_LINES = 100
+_LOG_BYTES = 16 * 1024
+_PIECE = 16 * 1024
+# Added to a container's own stop grace before the engine counts as gone.
+_STOP_MARGIN = 30.0
+_STOP_GRACE = 10
+# `uname -m` as Go spells it, with the variant OCI platforms have (containerd, platforms).
+_ARM = {"armv5l": "v5", "armv6l": "v6", "armv7l": "v7", "armv8l": "v8"}
+
+
+def _no_login(_registry: str) -> Login | None:
+    return None
+
+
+def _silent(_line: str) -> None:
+    return
+
+
+class Engine:
+    """The engine of this host. Safe to use from several threads (see `Connection`).
+
+    `credentials` gives the login for a registry host; the engine pulls without one otherwise.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Clock,
+        credentials: Callable[[str], Login | None] = _no_login,
+        *,
+        pull_timeout: float = _PULL_TIMEOUT,
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._credentials = credentials
+        self._pull_timeout = pull_timeout
+
+    def ping(self) -> None:
+        """Return when the engine answers."""
+        with (
+            self._connection.client() as client,
+            client.open_stream("GET", "/_ping", timeout=_PING_TIMEOUT),
+        ):
+            return
+
+    def platform(self) -> Platform:
+        """What it runs images for, in OCI's words."""
+        with self._connection.client() as client:
+            version = client.version()
+            variant = None
+            if version["Arch"] == "arm":
+                variant = _ARM.get(client.info()["Architecture"], "v7")
+        return Platform(version["Os"], version["Arch"], variant)
+
+    def versions(self) -> Mapping[str, str]:
+        """`engine`, `api` (agreed on), `store` and `os`, for logs."""
+        with self._connection.client() as client:
+            facts = client.info()
+            agreed = client.api_version
+        system = f"{facts['OperatingSystem']}, {facts['KernelVersion']}"
+        version, store = facts["ServerVersion"], facts["Driver"]
+        return {"engine": version, "api": agreed, "store": store, "os": system}
+
+    def pull(self, image: Image, *, on_progress: Progress = _silent) -> None:
+        """Have `repository@digest` on the engine; no network when it is there.
+
+        Raises PullError, or ManifestNotFoundError or RegistryDeniedError when that was the reason.
+        """
+        with self._connection.client() as client:
+            if is_present(client, image):
+                return
+            login = self._credentials(image.reference.repository.registry)
+            pull_image(client, image, login, self._clock, self._pull_timeout, on_progress)
+
+    def keep(self, image: Image, project: str, workload: str, slot: str) -> None:
+        """Tag an image so that pruning leaves it; PullError when it is not on the engine."""
+        with self._connection.client() as client:
+            keep.keep_image(client, image, keep.keep_tag(project, workload, slot))
+
+    def forget_keep(self, project: str, workload: str, slot: str) -> None:
+        """Remove a keep-tag, if it is there."""
+        with self._connection.client() as client:
+            keep.forget_image(client, keep.keep_tag(project, workload, slot))
+
+    def containers(self, project: str, services: Sequence[str]) -> list[Container]:
+        """The containers of these services, stopped ones included, by service and number."""
+        with self._connection.client() as client:
+            return find_containers(client, project, services)
+
+    def adopted(
+        self, project: str, services: Sequence[str], repository: Repository
+    ) -> Image | None:
+        """The one image of that repository that runs there now, as far as the engine knows it."""
+        with self._connection.client() as client:
+            found = find_containers(client, project, services)
+            return adoption.adopt_image(client, found, repository)
+
+    def sweep(self, project: str) -> None:
+        """Remove what an interrupted `up` left."""
+        with self._connection.client() as client:
+            sweep_project(client, project)
+
+    def probe(self, container: Container, limit: float = math.inf) -> ProbeResult:
+        """Run the container's own healthcheck once, within its own timeout and `limit` seconds.
+
+        A container without a healthcheck is asked nothing and is as well as it is running.
+        """
+        check = container.healthcheck
+        if check is None:
+            return ProbeResult(container.running, "it has no healthcheck")
+        with self._connection.client() as client:
+            timeout = min(check.timeout, limit)
+            return run_probe(client, container.id, check, timeout, self._clock)
+
+    def logs(self, container_id: str, lines: int = _LOG_LINES, max_bytes: int = _LOG_BYTES) -> str:
+        """The last lines of stdout and stderr; why there are none if the log cannot be read."""
+        kept = Tail(max_bytes)
+        params = {"stdout": 1, "stderr": 1, "tail": lines}
+        path, timeout = "/containers/{0}/logs", _STOP_MARGIN
+        with self._connection.client() as client:
+            try:
+                raw = bool(client.inspect_container(container_id)["Config"]["Tty"])
+                with client.open_stream(
+                    "GET", path, container_id, timeout=timeout, params=params
+                ) as response:
+                    read_frames(response.iter_content(_PIECE), kept, raw=raw)
+            except APIError as error:  # gone, or a log driver that cannot be read
+                return f"(no log: {error.explanation or error})"
+        return kept.text()
+
+    def stop(self, container_ids: Iterable[str]) -> None:
+        """Stop containers, each with its own grace; one that is gone is stopped."""
+        with self._connection.client() as client:
+            for container_id in container_ids:
+                _stop(client, container_id)
+
+    def remove(self, container_ids: Iterable[str]) -> None:
+        """Stop and remove containers, never volumes; one that is gone is removed."""
+        with self._connection.client() as client:
+            for container_id in container_ids:
+                _stop(client, container_id)
+                try:
+                    client.remove_container(container_id, v=False)
+                except NotFound:
+                    continue
+
+    def missing_binds(
+        self, directories: Iterable[PurePosixPath], mountinfo: Path = mounts.MOUNTINFO
+    ) -> list[str]:
+        """Project directories that the engine would look for elsewhere, each with the fix.
+
+        Empty outside a container.
+        """
+        with self._connection.client() as client:
+            own = mounts.own_mounts(client, mountinfo)
+        return [] if own is None else mounts.misplaced(own, directories)
+
+
+def _stop(client: Client, container_id: str) -> None:
+    try:
+        config = client.inspect_container(container_id)["Config"]
+        grace = config.get("StopTimeout") or _STOP_GRACE
+        path, timeout = "/containers/{0}/stop", grace + _STOP_MARGIN
+        with client.open_stream("POST", path, container_id, timeout=timeout):
+            return
+    except NotFound:
+        return

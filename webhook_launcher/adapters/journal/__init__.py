@@ -1,0 +1,75 @@
+"""The journal: what was heard, what is wanted, what was done. SQLite, WAL, synchronous FULL.
+
+The queue lives here too: enqueueing and claiming are transactions on the same file, so there is
+nothing to rebuild after a crash but the claims of the process that died.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.deliveries import Accepted, Deliveries
+from webhook_launcher.adapters.journal.deployments import Deployments
+from webhook_launcher.adapters.journal.intents import Intents
+from webhook_launcher.adapters.journal.rows import time_text
+from webhook_launcher.adapters.journal.workloads import Workloads
+
+__all__ = ["Accepted", "Journal"]
+
+# Longer than any sender in the facts keeps redelivering (Pub/Sub: 7 days).
+_KEEP_DELIVERIES = timedelta(days=30)
+_KEEP_DEPLOYMENTS = 10_000
+
+
+def _random_id() -> str:
+    """128 random bits: whoever knows the id of a delivery may read what became of it."""
+    return secrets.token_urlsafe(16)
+
+
+class Journal:
+    """Opens the journal of a state directory and holds its lock until closed.
+
+    Raises StateLockedError when another launcher has it, JournalError when it cannot be used.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        lanes: Mapping[str, str],
+        *,
+        limit: int = 10_000,
+        new_id: Callable[[], str] = _random_id,
+    ) -> None:
+        self._database = Database(state)
+        self.new_id = new_id
+        self.workloads = Workloads(self._database)
+        self.intents = Intents(self._database, lanes, limit, new_id)
+        self.deliveries = Deliveries(self._database, self.intents, new_id)
+        self.deployments = Deployments(self._database, self.workloads)
+
+    def usable(self) -> None:
+        """Raise JournalError unless a transaction can be committed now."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE workloads SET paused = paused WHERE 0")
+
+    def prune(self, now: datetime) -> None:
+        """Forget what is older than any redelivery, and all but the newest deployments."""
+        horizon = time_text(now - _KEEP_DELIVERIES)
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM deliveries WHERE received_at < ?", (horizon,))
+            connection.execute(
+                "DELETE FROM intents WHERE created_at < ? "
+                "AND status NOT IN ('queued', 'in_progress')",
+                (horizon,),
+            )
+            connection.execute(
+                "DELETE FROM deployments WHERE status != 'in_progress' AND seq <= "
+                "(SELECT max(seq) FROM deployments) - ?",
+                (_KEEP_DEPLOYMENTS,),
+            )
+
+    def close(self) -> None:
+        """Close the file and release the state directory."""
+        self._database.close()

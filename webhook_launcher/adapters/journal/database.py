@@ -1,0 +1,162 @@
+"""The SQLite file: opened once, locked against a second launcher, written in transactions.
+
+WAL with `synchronous=FULL`: a commit has reached the disk when it returns (sqlite.org/wal.html,
+`PRAGMA synchronous`), so what was acknowledged to a sender survives a power cut.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from webhook_launcher.core.errors import JournalError, StateLockedError
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE deliveries (
+    id TEXT PRIMARY KEY,              -- ours, unguessable, given to the sender
+    source TEXT NOT NULL,
+    sender_id TEXT NOT NULL,          -- the sender's own id, or a hash of the body
+    trust TEXT NOT NULL,
+    secret_id TEXT,
+    received_at TEXT NOT NULL,
+    ignored TEXT,
+    UNIQUE (source, sender_id)
+);
+CREATE INDEX deliveries_by_age ON deliveries (received_at);
+CREATE TABLE intents (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workload TEXT NOT NULL,
+    action TEXT NOT NULL,
+    reference TEXT,
+    hint INTEGER NOT NULL DEFAULT 0,
+    origin TEXT NOT NULL,             -- JSON
+    delivery TEXT,
+    created_at TEXT NOT NULL,
+    status TEXT NOT NULL,
+    claimed INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before TEXT,
+    code TEXT,
+    detail TEXT,
+    deployment TEXT
+);
+CREATE INDEX intents_open ON intents (seq) WHERE status IN ('queued', 'in_progress');
+CREATE INDEX intents_by_delivery ON intents (delivery);
+CREATE TABLE deployments (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workload TEXT NOT NULL,
+    status TEXT NOT NULL,
+    record TEXT NOT NULL              -- JSON, the whole Deployment
+);
+CREATE INDEX deployments_by_workload ON deployments (workload, seq);
+CREATE INDEX deployments_open ON deployments (seq) WHERE status = 'in_progress';
+CREATE TABLE workloads (
+    name TEXT PRIMARY KEY,
+    current TEXT,
+    previous TEXT,
+    wanted TEXT,
+    tracked TEXT,
+    paused INTEGER NOT NULL DEFAULT 0,
+    checked_at TEXT,
+    check_result TEXT
+);
+CREATE TABLE quarantine (
+    workload TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    since TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (workload, digest)
+);
+"""
+
+
+class Database:
+    """One connection, shared by the threads under a lock; SQLite allows one writer anyway."""
+
+    def __init__(self, state: Path) -> None:
+        self._mutex = threading.RLock()
+        self._depth = 0
+        self._lock_file = _lock(state)
+        try:
+            self._connection = sqlite3.connect(
+                state / "journal.sqlite3", isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._migrate()
+        except sqlite3.Error as error:
+            os.close(self._lock_file)
+            raise JournalError(f"cannot open the journal in {state}: {error}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside is committed together, or not at all. May be nested."""
+        with self._mutex:
+            self._depth += 1
+            try:
+                if self._depth == 1:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                if self._depth == 1:
+                    self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise JournalError(f"the journal cannot be written: {error}") from error
+            except BaseException:
+                self._roll_back()
+                raise
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A consistent look, without a write lock."""
+        with self._mutex:
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise JournalError(f"the journal cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Fold the WAL back into the file and give the state directory free."""
+        with self._mutex:
+            self._connection.close()
+            os.close(self._lock_file)
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _migrate(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+            )
+        elif version != _SCHEMA_VERSION:
+            raise JournalError(
+                f"the journal has schema {version}, this version reads {_SCHEMA_VERSION}",
+                advice="Run the launcher version that wrote it, or move the state directory aside.",
+            )
+
+
+def _lock(state: Path) -> int:
+    """Hold `state/lock` for the life of the process; the kernel gives it free on any exit."""
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalError(f"cannot use state directory {state}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StateLockedError(f"another launcher uses the state directory {state}") from error
+    return descriptor

@@ -1,0 +1,72 @@
+"""Deliveries: what was accepted, so that a redelivery or replay is recognised."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.intents import Intents
+from webhook_launcher.adapters.journal.rows import time_text
+from webhook_launcher.core.model import Event, Intent, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the journal made of a delivery. `id` is ours, unguessable, the same for duplicates."""
+
+    id: str
+    intents: tuple[Intent, ...] = ()
+    ignored: str | None = None
+    duplicate: bool = False
+
+
+class Deliveries:
+    """Accepted deliveries by the sender's id and by ours."""
+
+    def __init__(self, database: Database, intents: Intents, new_id: Callable[[], str]) -> None:
+        self._database = database
+        self._intents = intents
+        self._new_id = new_id
+
+    def accept(
+        self, event: Event, wishes: Sequence[Wish], ignored: str | None, now: datetime
+    ) -> Accepted:
+        """Commit a delivery with its intents; when this returns, nothing of it can be lost.
+
+        A sender's id seen before leads to the first answer again and to no new intent.
+        """
+        with self._database.transaction() as connection:
+            seen = connection.execute(
+                "SELECT id FROM deliveries WHERE source = ? AND sender_id = ?",
+                (event.source, event.delivery_id),
+            ).fetchone()
+            if seen:
+                found = self.get(seen["id"])
+                assert found is not None  # noqa: S101 - read in the same transaction
+                return replace(found, duplicate=True)
+            delivery = self._new_id()
+            connection.execute(
+                "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    delivery,
+                    event.source,
+                    event.delivery_id,
+                    event.trust.value,
+                    event.secret_id,
+                    time_text(now),
+                    ignored,
+                ),
+            )
+            stamped = [replace(w, origin=replace(w.origin, delivery=delivery)) for w in wishes]
+            intents = tuple(self._intents.enqueue(stamped, now))
+        return Accepted(delivery, intents, ignored)
+
+    def get(self, delivery: str) -> Accepted | None:
+        """A delivery by our id, with the intents it led to."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT ignored FROM deliveries WHERE id = ?", (delivery,)
+            ).fetchone()
+        if row is None:
+            return None
+        return Accepted(delivery, tuple(self._intents.of_delivery(delivery)), row["ignored"])

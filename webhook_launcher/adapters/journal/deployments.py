@@ -1,0 +1,111 @@
+"""Deployments and what they leave behind: the current and previous release of each workload."""
+
+import sqlite3
+from dataclasses import replace
+
+from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
+from webhook_launcher.adapters.journal.workloads import Workloads
+from webhook_launcher.core.model import Deployment
+from webhook_launcher.core.reference import Digest
+
+
+class Deployments:
+    """Every attempt, newest first, and the one in progress of each workload."""
+
+    def __init__(self, database: Database, workloads: Workloads) -> None:
+        self._database = database
+        self._workloads = workloads
+
+    def begin(self, deployment: Deployment) -> None:
+        """Record an attempt before anything is touched."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO deployments (id, workload, status, record) VALUES (?, ?, ?, ?)",
+                (
+                    deployment.id,
+                    deployment.workload,
+                    deployment.status.value,
+                    deployment_text(deployment),
+                ),
+            )
+
+    def mark_switching(self, deployment: Deployment) -> Deployment:
+        """From here on the old containers may be gone: a restart must finish or undo this."""
+        switching = replace(deployment, switching=True)
+        with self._database.transaction() as connection:
+            _write(connection, switching)
+        return switching
+
+    def succeed(self, deployment: Deployment, tracked: Digest | None) -> None:
+        """The release runs, proved: it becomes current, the former current becomes previous."""
+        with self._database.transaction() as connection:
+            _write(connection, deployment)
+            self._workloads.promote(deployment.workload, deployment.image, tracked)
+
+    def fail(
+        self,
+        deployment: Deployment,
+        *,
+        tracked: Digest | None = None,
+        quarantine: bool = False,
+        rollback: Deployment | None = None,
+    ) -> None:
+        """The attempt ended badly; its rollback, if any, begins in the same commit."""
+        with self._database.transaction() as connection:
+            _write(connection, deployment)
+            if tracked is not None:
+                self._workloads.acted_on(deployment.workload, tracked)
+            if quarantine:
+                self._workloads.quarantine(
+                    deployment.workload,
+                    deployment.image.digest,
+                    deployment.detail or "failed",
+                    deployment.finished_at or deployment.started_at,
+                )
+            if rollback is not None:
+                self.begin(rollback)
+
+    def rewrite(self, deployment: Deployment) -> None:
+        """Replace the record of an attempt, such as when its rollback has ended."""
+        with self._database.transaction() as connection:
+            _write(connection, deployment)
+
+    def interrupted(self) -> list[Deployment]:
+        """At start: the attempts that a killed launcher left in progress, oldest first."""
+        return self._select("WHERE status = 'in_progress' ORDER BY seq", ())
+
+    def get(self, deployment_id: str) -> Deployment | None:
+        """One attempt by its id."""
+        found = self._select("WHERE id = ?", (deployment_id,))
+        return found[0] if found else None
+
+    def history(
+        self, workload: str | None = None, limit: int = 50, before: str | None = None
+    ) -> list[Deployment]:
+        """Newest first; `before` is the id of the last one already seen."""
+        where, values = ["1 = 1"], []
+        if workload is not None:
+            where.append("workload = ?")
+            values.append(workload)
+        if before is not None:
+            where.append("seq < (SELECT seq FROM deployments WHERE id = ?)")
+            values.append(before)
+        condition = " AND ".join(where)
+        return self._select(f"WHERE {condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
+
+    def _select(self, condition: str, values: tuple[object, ...]) -> list[Deployment]:
+        # `condition` is made of the literals above; values are bound.
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT record FROM deployments {condition}",  # noqa: S608
+                values,
+            ).fetchall()
+        return [deployment_of(row["record"]) for row in rows]
+
+
+def _write(connection: sqlite3.Connection, deployment: Deployment) -> None:
+    connection.execute(
+        "UPDATE deployments SET status = ?, record = ? WHERE id = ?",
+        (deployment.status.value, deployment_text(deployment), deployment.id),
+    )

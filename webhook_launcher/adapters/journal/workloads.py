@@ -1,0 +1,105 @@
+"""What is known of each workload: current and previous release, pause, last look, quarantine."""
+
+import json
+import sqlite3
+from datetime import datetime
+
+from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.rows import image_of, image_record, time_of, time_text
+from webhook_launcher.core.model import Image, WorkloadState
+from webhook_launcher.core.reference import Digest, Reference, parse_reference
+
+
+class Workloads:
+    """One row per workload that was ever configured."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def state(self, name: str) -> WorkloadState:
+        """What is known of a workload; all empty when nothing is."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT * FROM workloads WHERE name = ?", (name,)).fetchone()
+            bad = connection.execute(
+                "SELECT digest FROM quarantine WHERE workload = ?", (name,)
+            ).fetchall()
+        quarantined = frozenset(Digest(item["digest"]) for item in bad)
+        if row is None:
+            return WorkloadState(name, quarantined=quarantined)
+        return WorkloadState(
+            name=name,
+            current=image_of(json.loads(row["current"])) if row["current"] else None,
+            previous=image_of(json.loads(row["previous"])) if row["previous"] else None,
+            wanted=parse_reference(row["wanted"]) if row["wanted"] else None,
+            tracked=Digest(row["tracked"]) if row["tracked"] else None,
+            paused=bool(row["paused"]),
+            checked_at=time_of(row["checked_at"]),
+            check_result=row["check_result"],
+            quarantined=quarantined,
+        )
+
+    def promote(self, name: str, image: Image, tracked: Digest | None) -> None:
+        """Make an image current; the former current one becomes previous if it is another."""
+        with self._database.transaction() as connection:
+            before = self.state(name)
+            changed = before.current is None or before.current.digest != image.digest
+            previous = before.current if changed else before.previous
+            self._set(
+                connection,
+                name,
+                current=json.dumps(image_record(image)),
+                previous=json.dumps(image_record(previous)) if previous else None,
+            )
+            if tracked is not None:
+                self._set(connection, name, tracked=tracked)
+
+    def acted_on(self, name: str, tracked: Digest) -> None:
+        """Remember the tracked digest that was dealt with, so that only a newer one counts."""
+        with self._database.transaction() as connection:
+            self._set(connection, name, tracked=tracked)
+
+    def want(self, name: str, reference: Reference) -> None:
+        """Remember what the newest intent asked for, digest included once it is resolved."""
+        with self._database.transaction() as connection:
+            self._set(connection, name, wanted=str(reference))
+
+    def checked(self, name: str, result: str, now: datetime) -> None:
+        """Remember when the tracked reference was last looked at, and what came of it."""
+        with self._database.transaction() as connection:
+            self._set(connection, name, checked_at=time_text(now), check_result=result)
+
+    def pause(self, name: str, paused: bool) -> None:
+        """Hold or release the automatic deployments of a workload."""
+        with self._database.transaction() as connection:
+            self._set(connection, name, paused=int(paused))
+
+    def quarantine(self, name: str, digest: Digest, reason: str, now: datetime) -> None:
+        """Never run this digest here again, until an operator says so."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?)",
+                (name, digest, time_text(now), reason),
+            )
+
+    def release_quarantine(self, name: str, digest: Digest | None = None) -> int:
+        """Forget one quarantined digest, or all of a workload; how many there were.
+
+        The tracked digest is forgotten too, so that the next look may deploy it.
+        """
+        with self._database.transaction() as connection:
+            gone = connection.execute(
+                "DELETE FROM quarantine WHERE workload = ? AND (? IS NULL OR digest = ?)",
+                (name, digest, digest),
+            ).rowcount
+            if gone:
+                self._set(connection, name, tracked=None)
+        return gone
+
+    @staticmethod
+    def _set(connection: sqlite3.Connection, name: str, **columns: object) -> None:
+        connection.execute("INSERT OR IGNORE INTO workloads (name) VALUES (?)", (name,))
+        for column, value in columns.items():  # names from this file only
+            connection.execute(
+                f"UPDATE workloads SET {column} = ? WHERE name = ?",  # noqa: S608
+                (value, name),
+            )
