@@ -1,0 +1,229 @@
+"""The composition root: from settings to a wired service. Holds no logic."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flask import Flask
+
+from webhook_launcher.adapters.command import Finished, run
+from webhook_launcher.adapters.compose import Compose
+from webhook_launcher.adapters.engine import Connection, Engine
+from webhook_launcher.adapters.hooks import HookRunner
+from webhook_launcher.adapters.journal import Journal
+from webhook_launcher.adapters.registry import (
+    Credential,
+    DockerCredentials,
+    RegistryClient,
+    RegistrySettings,
+)
+from webhook_launcher.adapters.tracker import Tracker
+from webhook_launcher.config import DEFAULT_PATH, Settings
+from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.errors import CommandNotFoundError, CommandTimeoutError, LauncherError
+from webhook_launcher.gate import Gate
+from webhook_launcher.launcher import Launcher
+from webhook_launcher.loop import Loop
+from webhook_launcher.poller import Poller
+from webhook_launcher.resolver import Resolver
+from webhook_launcher.rollout import Rollout
+from webhook_launcher.sources import KINDS, receive
+from webhook_launcher.web import create_app
+from webhook_launcher.web.api import Console
+from webhook_launcher.web.health import Check
+from webhook_launcher.web.hooks import Intake
+from webhook_launcher.worker import Worker
+
+CONFIG_VARIABLE = "LAUNCHER_CONFIG"
+_PRUNE_EVERY = 6 * 3600.0
+
+
+def config_path() -> Path:
+    """The configuration file named by the environment, else the default one."""
+    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
+
+
+class SystemClock:
+    """The real clock."""
+
+    def now(self) -> datetime:
+        """Wall time in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds, never going back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+@dataclass
+class Service:
+    """A wired launcher: the WSGI application and the loops around the journal."""
+
+    app: Flask
+    journal: Journal
+    registry: RegistryClient
+    pollers: Sequence[Loop]
+    workers: Sequence[Loop]
+
+    def start(self) -> None:
+        """Give back what a killed launcher had claimed, then start the loops."""
+        self.journal.intents.release_claims()
+        for loop in (*self.workers, *self.pollers):
+            loop.start()
+
+    def stop(self, deadline: float) -> None:
+        """Stop by the monotonic deadline: pollers, then workers, then the journal."""
+        for loops in (self.pollers, self.workers):
+            for loop in loops:
+                loop.stop()
+            for loop in loops:
+                loop.join(deadline)
+        self.registry.close()
+        self.journal.close()
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Service:
+    """Wire the service; opens the journal, starts nothing, touches neither engine nor network."""
+    clock = clock or SystemClock()
+    lanes = {name: workload.project.name for name, workload in settings.workloads.items()}
+    journal = Journal(settings.state, lanes, limit=settings.limits.pending)
+    registry, credentials = _registry(settings, clock)
+    tracker = Tracker(_run_for_user)
+    engine = Engine(Connection(os.environ), clock, credentials)
+    rollout = Rollout(
+        engine,
+        Compose(run, settings.state, os.environ),
+        Gate(engine, clock),
+        HookRunner(_run_for_user),
+        clock,
+    )
+    launcher = Launcher(
+        Resolver(registry, tracker, clock),
+        rollout,
+        journal.deployments,
+        journal.workloads,
+        clock,
+        journal.new_id,
+    )
+    worker = Worker(journal.intents, journal.deployments, launcher, settings.workloads, clock)
+    workers = [Loop(f"worker-{number}", worker.step) for number in range(settings.parallel)]
+
+    def wake() -> None:
+        for loop in workers:
+            loop.wake()
+
+    poller = Poller(
+        settings.workloads.values(),
+        registry,
+        tracker,
+        rollout,
+        journal.workloads,
+        journal.intents,
+        clock,
+        wake,
+        random.random,
+    )
+    pollers = [Loop("poller", poller.step), Loop("pruner", _pruner(journal, clock))]
+    loops = (*workers, *pollers)
+    app = create_app(
+        Intake(
+            settings.sources,
+            {name: workload.interest for name, workload in settings.workloads.items()},
+            receive,
+            journal.deliveries,
+            clock,
+            wake,
+            settings.limits.body,
+            frozenset(kind.name for kind in KINDS.values() if kind.punishes_errors),
+        ),
+        Console(
+            settings.admin_token,
+            settings.workloads,
+            journal.deliveries,
+            journal.intents,
+            journal.deployments,
+            journal.workloads,
+            clock,
+            wake,
+        ),
+        _checks(journal, engine, loops),
+    )
+    return Service(app, journal, registry, pollers, workers)
+
+
+def _registry(
+    settings: Settings, clock: Clock
+) -> tuple[RegistryClient, Callable[[str], Credential | None]]:
+    """The registry client, and whose credentials the engine pulls with: the same."""
+    known = {
+        access.host: RegistrySettings(
+            access.host,
+            access.insecure,
+            access.username,
+            access.password,
+            access.token_realm_host,
+        )
+        for access in settings.registries.values()
+    }
+    home = Path(os.environ.get("HOME") or "/root")
+    directory = Path(os.environ.get("DOCKER_CONFIG") or home / ".docker")
+    docker = DockerCredentials(directory / "config.json", _run_helper)
+    client = RegistryClient(known, docker, now=clock.monotonic, sleep=clock.sleep)
+
+    def credential(host: str) -> Credential | None:
+        own = known.get(host)
+        return (own.credential if own else None) or docker(host)
+
+    return client, credential
+
+
+def _run_helper(argv: Sequence[str], stdin: bytes, seconds: float) -> tuple[int, bytes]:
+    """A credential helper, as `DockerCredentials` wants it."""
+    try:
+        finished = run(argv, timeout=seconds, stdin=stdin)
+    except CommandNotFoundError as error:
+        raise FileNotFoundError(str(error)) from error
+    except CommandTimeoutError as error:
+        raise TimeoutError(str(error)) from error
+    return finished.status, finished.output
+
+
+def _run_for_user(argv: Sequence[str], seconds: float, extra: Mapping[str, str]) -> Finished:
+    """A hook or tracker of the user, in our environment and the given variables."""
+    return run(argv, timeout=seconds, env={**os.environ, **extra})
+
+
+def _pruner(journal: Journal, clock: Clock) -> Callable[[], float]:
+    def step() -> float:
+        journal.prune(clock.now())
+        return _PRUNE_EVERY
+
+    return step
+
+
+def _checks(journal: Journal, engine: Engine, loops: Sequence[Loop]) -> dict[str, Check]:
+    """What `/readyz` asks: journal, loops, engine."""
+
+    def asked(question: Callable[[], None]) -> Check:
+        def check() -> str | None:
+            try:
+                question()
+            except LauncherError as error:
+                return f"{error} {error.advice()}"
+            return None
+
+        return check
+
+    def alive() -> str | None:
+        dead = [loop.name for loop in loops if not loop.alive]
+        return f"ended or not started: {', '.join(dead)}" if dead else None
+
+    return {"journal": asked(journal.usable), "loops": alive, "engine": asked(engine.ping)}

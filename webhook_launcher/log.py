@@ -1,0 +1,38 @@
+"""One JSON object per line on standard error: what happened, with its fields."""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+# What every LogRecord has; everything else on it was given as `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one line of JSON; absent fields (None) are left out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        line |= {
+            name: value
+            for name, value in vars(record).items()
+            if name not in _STANDARD and value is not None
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def set_up(level: int = logging.INFO) -> None:
+    """Send the launcher's own log to standard error as JSON lines."""
+    stream = logging.StreamHandler()
+    stream.setFormatter(JsonLines())
+    logger = logging.getLogger("webhook_launcher")
+    logger.handlers = [stream]
+    logger.setLevel(level)
+    logger.propagate = False

@@ -1,0 +1,165 @@
+"""The loop body that looks: a tag moved, or the workload drifted, and nobody said so."""
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Protocol
+
+from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.errors import LauncherError, RegistryUnavailableError
+from webhook_launcher.core.model import Action, Image, Intent, Origin, Trust, Wish, WorkloadState
+from webhook_launcher.core.reference import Digest, Reference
+from webhook_launcher.core.workload import Workload
+
+_log = logging.getLogger(__name__)
+_LONGEST_BACK_OFF = 3600.0
+_FIRST_BACK_OFF = 30.0
+
+
+class Registry(Protocol):
+    """Answers what a tag is now."""
+
+    def head(self, reference: Reference) -> Digest:
+        """Its digest; cheap, and not counted by Docker Hub."""
+
+
+class Tracker(Protocol):
+    """Answers what a workload follows."""
+
+    def reference(self, workload: Workload) -> Reference | None:
+        """The tracked reference."""
+
+
+class Host(Protocol):
+    """Answers what runs."""
+
+    def runs(self, workload: Workload, image: Image) -> bool:
+        """True when every service of the workload runs from this image."""
+
+
+class States(Protocol):
+    """What the journal knows."""
+
+    def state(self, name: str) -> WorkloadState:
+        """Of one workload."""
+
+    def checked(self, name: str, result: str, now: datetime) -> None:
+        """Remember a look."""
+
+
+class Intents(Protocol):
+    """The queue."""
+
+    def waiting(self, workload: str) -> list[Intent]:
+        """Open intents of a workload."""
+
+    def enqueue(self, wishes: list[Wish], now: datetime) -> list[Intent]:
+        """Add wishes."""
+
+
+class Poller:
+    """Looks at every workload at start and then at its interval, jittered.
+
+    `wake` is called when an intent was added; `random` returns a number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        workloads: Iterable[Workload],
+        registry: Registry,
+        tracker: Tracker,
+        host: Host,
+        states: States,
+        intents: Intents,
+        clock: Clock,
+        wake: Callable[[], None],
+        random: Callable[[], float],
+    ) -> None:
+        self._workloads = list(workloads)
+        self._registry = registry
+        self._tracker = tracker
+        self._host = host
+        self._states = states
+        self._intents = intents
+        self._clock = clock
+        self._wake = wake
+        self._random = random
+        self._due = {workload.name: 0.0 for workload in self._workloads}
+        self._closed_until: dict[str, float] = {}  # registry host -> no look before
+        self._failures: dict[str, int] = {}
+
+    def step(self) -> float:
+        """Look at what is due; the seconds until the next is."""
+        for workload in self._workloads:
+            now = self._clock.monotonic()
+            if self._due[workload.name] > now:
+                continue
+            self._look(workload)
+            self._due[workload.name] = now + self._interval(workload)
+        return max(0.05, min(self._due.values(), default=3600.0) - self._clock.monotonic())
+
+    def _interval(self, workload: Workload) -> float:
+        every = workload.poll.every
+        if every is None:
+            return float("inf")  # `every: off` leaves the look at start
+        return every * (1 + workload.poll.jitter * (2 * self._random() - 1))
+
+    def _look(self, workload: Workload) -> None:
+        if self._intents.waiting(workload.name):
+            return  # it is being dealt with; the next look sees the result
+        state = self._states.state(workload.name)
+        if state.current is not None and self._drifted(workload, state.current):
+            self._ask(workload, Action.RESTORE, "the current release does not run")
+        try:
+            moved = self._moved(workload, state)
+        except LauncherError as error:
+            _log.warning(
+                "look failed",
+                extra={"workload": workload.name, "code": error.code, "detail": str(error)},
+            )
+            self._states.checked(workload.name, str(error), self._clock.now())
+            return
+        if moved:
+            self._ask(workload, Action.CHECK, "the tracked reference moved")
+        else:
+            self._states.checked(workload.name, "nothing moved", self._clock.now())
+
+    def _drifted(self, workload: Workload, current: Image) -> bool:
+        try:
+            return not self._host.runs(workload, current)
+        except LauncherError as error:
+            _log.warning(
+                "look at the engine failed",
+                extra={"workload": workload.name, "code": error.code, "detail": str(error)},
+            )
+            return False
+
+    def _moved(self, workload: Workload, state: WorkloadState) -> bool:
+        reference = self._tracker.reference(workload)
+        if reference is None:
+            return False
+        if reference.digest is not None:
+            return reference.digest != state.tracked
+        host = reference.repository.registry
+        if self._closed_until.get(host, 0.0) > self._clock.monotonic():
+            return False
+        try:
+            digest = self._registry.head(reference)
+        except RegistryUnavailableError as error:
+            self._back_off(host, error.retry_after or 0.0)
+            raise
+        self._failures.pop(host, None)
+        return digest != state.tracked
+
+    def _back_off(self, host: str, asked: float) -> None:
+        """One registry that limits or is down is left alone by all its workloads."""
+        failures = self._failures[host] = self._failures.get(host, 0) + 1
+        wait = max(asked, min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** min(failures, 10)))
+        self._closed_until[host] = self._clock.monotonic() + wait
+
+    def _ask(self, workload: Workload, action: Action, reason: str) -> None:
+        origin = Origin(Trust.POLL, "poll", reason=reason)
+        wish = Wish(workload.name, action, origin, hint=True)
+        self._intents.enqueue([wish], self._clock.now())
+        _log.info("poll", extra={"workload": workload.name, "reason": reason})
+        self._wake()

@@ -1,0 +1,136 @@
+"""From an intent to an Image: which reference is meant, and what the registry says it is.
+
+The reference is resolved once, when the intent is claimed, so that the newest push counts; the
+digest found here is the one that is verified, pulled, run and proved.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.errors import (
+    DigestMismatchError,
+    NoPreviousReleaseError,
+    RegistryError,
+    TrackError,
+)
+from webhook_launcher.core.model import Action, Image, Intent, Platform, Trust, WorkloadState
+from webhook_launcher.core.reference import Digest, Reference
+from webhook_launcher.core.workload import Workload
+
+# Seconds: an event may arrive before its manifest can be read, or while the tag still answers
+# with the digest before it (facts: distribution#2625, Docker Hub, Harbor).
+PATIENCE = 5.0
+_STEP = 0.25
+
+
+class Registry(Protocol):
+    """Answers what a reference is."""
+
+    def head(self, reference: Reference) -> Digest:
+        """The digest a tag has now; cheap."""
+
+    def image(self, reference: Reference, platform: Platform, *, patience: float = 0) -> Image:
+        """The image, every byte hashed; `patience` seconds of retries while it is not found."""
+
+
+class Tracker(Protocol):
+    """Answers what a workload follows."""
+
+    def reference(self, workload: Workload) -> Reference | None:
+        """The tracked reference, or None for `track: none`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The image that is meant, and the digest of the tracked reference at that moment if known."""
+
+    image: Image
+    tracked: Digest | None
+
+
+class Resolver:
+    """Resolves the reference of an intent, by action."""
+
+    def __init__(self, registry: Registry, tracker: Tracker, clock: Clock) -> None:
+        self._registry = registry
+        self._tracker = tracker
+        self._clock = clock
+
+    def resolve(
+        self, workload: Workload, intent: Intent, state: WorkloadState, platform: Platform
+    ) -> Resolution:
+        """The image of an intent. Raises RegistryError, VerificationError or CommandError."""
+        wish = intent.wish
+        if wish.action is Action.ROLLBACK:
+            if state.previous is None:
+                raise NoPreviousReleaseError(f"{workload.name!r} has no previous release")
+            return Resolution(state.previous, self._tracked_now(workload))
+        if wish.action is Action.RESTORE:
+            if state.current is None:
+                raise NoPreviousReleaseError(f"{workload.name!r} has no current release")
+            return Resolution(state.current, None)
+        if wish.action is Action.DEPLOY and wish.reference is not None:
+            # Looked at first: a push that comes while this deploys must count as newer.
+            tracked = self._tracked_now(workload)
+            image = self._registry.image(
+                wish.reference, platform, patience=self._patience(intent)
+            )
+            same = workload.tracked is not None and wish.reference == workload.tracked
+            return Resolution(image, image.digest if same else tracked)
+        reference = self._tracker.reference(workload) or _wished(workload, intent)
+        image = self._expected(reference, intent, state, platform)
+        return Resolution(image, image.digest)
+
+    def _expected(
+        self, reference: Reference, intent: Intent, state: WorkloadState, platform: Platform
+    ) -> Image:
+        """The tracked image; waits a little for a registry that still answers as before the push.
+
+        When a signed push named digest D, the tag may say D, or something newer than D (then
+        the newer push wins). It may not go on saying what it said before D.
+        """
+        patience = self._patience(intent)
+        image = self._registry.image(reference, platform, patience=patience)
+        named = intent.wish.reference.digest if intent.wish.reference else None
+        before = state.current.digest if state.current else None
+        deadline = self._clock.monotonic() + patience
+        while named is not None and image.digest != named and image.digest == before:
+            if self._clock.monotonic() >= deadline:
+                raise DigestMismatchError(
+                    f"the event says {reference} is {named}, "
+                    f"the registry still answers {image.digest}",
+                    advice="If the event is late or repeated, nothing is to be done; "
+                    "else the poll finds the image once the registry serves it.",
+                )
+            self._clock.sleep(_STEP)
+            image = self._registry.image(reference, platform)
+        return image
+
+    def _tracked_now(self, workload: Workload) -> Digest | None:
+        """What the followed tag says now, so that the next look does not take it for news.
+
+        Best effort: an explicit wish does not depend on it.
+        """
+        if workload.tracked is None:
+            return None
+        try:
+            return self._registry.head(workload.tracked)
+        except RegistryError:
+            return None
+
+    @staticmethod
+    def _patience(intent: Intent) -> float:
+        """Only right after an event: neither a poll nor a retry needs to wait for visibility."""
+        trust = intent.wish.origin.trust
+        fresh = intent.attempts <= 1 and trust in (Trust.SIGNED, Trust.TOKEN)
+        return PATIENCE if fresh else 0.0
+
+
+def _wished(workload: Workload, intent: Intent) -> Reference:
+    if intent.wish.reference is None:
+        raise TrackError(
+            f"{workload.name!r} follows nothing (`track: none`), so there is nothing to check",
+            advice="Name a reference: `webhook-launcher deploy W REFERENCE`.",
+        )
+    return intent.wish.reference

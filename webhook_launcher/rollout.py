@@ -1,0 +1,230 @@
+"""Makes a release the running one, and proves it: the steps of a deployment that touch the host."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.errors import ComposeError, PullError
+from webhook_launcher.core.model import Image, Platform
+from webhook_launcher.core.policy import Release
+from webhook_launcher.core.reference import Reference, Repository
+from webhook_launcher.core.workload import ComposeProject, HealthSettings, Workload
+
+
+class Container(Protocol):
+    """What has to be known of a container here."""
+
+    @property
+    def id(self) -> str:
+        """The engine's id."""
+
+    @property
+    def service(self) -> str:
+        """The compose service it belongs to."""
+
+    @property
+    def image(self) -> str:
+        """The engine's id of the image it was made from."""
+
+    @property
+    def running(self) -> bool:
+        """True while it runs."""
+
+
+class Engine(Protocol):
+    """The Docker Engine. Every method raises EngineUnavailableError when it does not answer."""
+
+    def ping(self) -> None:
+        """Return when the engine answers."""
+
+    def platform(self) -> Platform:
+        """What it runs images for."""
+
+    def pull(self, image: Image) -> None:
+        """Pull by digest; no network when it is there. Raises PullError."""
+
+    def keep(self, image: Image, project: str, workload: str, slot: str) -> None:
+        """Tag an image so that pruning leaves it."""
+
+    def containers(self, project: str, services: Sequence[str]) -> Sequence[Container]:
+        """The containers of these services, stopped ones included."""
+
+    def adopted(
+        self, project: str, services: Sequence[str], repository: Repository
+    ) -> Image | None:
+        """The image of that repository that runs there now, as far as the engine knows it."""
+
+    def sweep(self, project: str) -> None:
+        """Remove what an interrupted `up` left."""
+
+    def remove(self, container_ids: Sequence[str]) -> None:
+        """Stop and remove containers, never volumes."""
+
+
+class Compose(Protocol):
+    """Docker Compose. Raises ComposeError."""
+
+    def services(self, project: ComposeProject, repository: Repository) -> tuple[str, ...]:
+        """The services that run the workload's image."""
+
+    def pin(self, project: ComposeProject, pinned: str, services: Sequence[str]) -> Path:
+        """Write the override that binds the services to a digest."""
+
+    def up(self, project: ComposeProject, services: Sequence[str]) -> str:
+        """Recreate the services; what compose printed."""
+
+
+class Gate(Protocol):
+    """Waits for health and proves the image."""
+
+    def wait(
+        self,
+        project_name: str,
+        services: Sequence[str],
+        image: Image,
+        health: HealthSettings,
+        since: datetime,
+    ) -> object:
+        """Return when every container is healthy and is that image; UnhealthyWorkloadError else."""
+
+
+class Hooks(Protocol):
+    """Runs the user's commands around an update. Raises HookError."""
+
+    def run(
+        self,
+        commands: Sequence[Sequence[str]],
+        timeout: float,
+        *,
+        workload: str,
+        reference: Reference,
+        moment: str,
+    ) -> None:
+        """Run them in order."""
+
+
+class Stopwatch:
+    """Seconds per step of one deployment, kept with it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.steps: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Measure a step; the same name twice adds up."""
+        start = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            taken = self._clock.monotonic() - start
+            self.steps[name] = round(self.steps.get(name, 0.0) + taken, 4)
+
+    def read(self) -> Mapping[str, float]:
+        """The steps so far."""
+        return dict(self.steps)
+
+
+class Rollout:
+    """The engine-facing steps, in the words of `launcher`."""
+
+    def __init__(
+        self, engine: Engine, compose: Compose, gate: Gate, hooks: Hooks, clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._compose = compose
+        self._gate = gate
+        self._hooks = hooks
+        self._clock = clock
+
+    def platform(self) -> Platform:
+        """The engine's platform; EngineUnavailableError when it does not answer."""
+        return self._engine.platform()
+
+    def runs(self, workload: Workload, image: Image) -> bool:
+        """True when every service of the workload runs, from exactly this image."""
+        services = self._services(workload)
+        found = self._engine.containers(workload.project.name, services)
+        whole = {c.service for c in found if c.running and c.image in image.ids}
+        return whole == set(services) and all(c.image in image.ids for c in found if c.running)
+
+    def adopt(self, workload: Workload) -> Image | None:
+        """What ran before we came: the release to return to when the first one fails."""
+        return self._engine.adopted(
+            workload.project.name, self._services(workload), workload.repository
+        )
+
+    def prepare(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
+        """`before` hooks, pull, keep-tag. The old release is untouched when this raises."""
+        with stopwatch.step("before"):
+            self._run_hooks(workload, release.image, workload.hooks.before, "before")
+        self.fetch(workload, release, stopwatch)
+
+    def fetch(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
+        """Have the image on the engine, safe from pruning until it runs. Raises PullError."""
+        with stopwatch.step("pull"):
+            self._engine.pull(release.image)
+            self._engine.keep(release.image, workload.project.name, workload.name, "next")
+
+    def switch(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
+        """Pin, sweep, up, gate. The old containers may be gone when this raises.
+
+        Raises EngineUnavailableError when the engine went away (nothing is known then),
+        ComposeError or UnhealthyWorkloadError when the release cannot be made to run.
+        """
+        project = workload.project
+        since = self._clock.now()
+        with stopwatch.step("up"):
+            services = self._services(workload)
+            self._compose.pin(project, release.pinned, services)
+            self._engine.sweep(project.name)
+            try:
+                self._compose.up(project, services)
+            except ComposeError:
+                self._engine.ping()  # whose fault it was is asked, never read from text
+                raise
+        with stopwatch.step("gate"):
+            self._gate.wait(project.name, services, release.image, workload.health, since)
+
+    def commit(self, workload: Workload, image: Image, previous: Image | None) -> None:
+        """Move the keep-tags: the current and the previous image survive pruning."""
+        project = workload.project.name
+        self._engine.keep(image, project, workload.name, "current")
+        if previous is not None and previous.digest != image.digest:
+            self._keep_if_there(previous, project, workload.name)
+
+    def after(self, workload: Workload, image: Image, stopwatch: Stopwatch) -> None:
+        """`after` hooks; HookError does not undo a release that runs and is proved."""
+        with stopwatch.step("after"):
+            self._run_hooks(workload, image, workload.hooks.after, "after")
+
+    def clear(self, workload: Workload) -> None:
+        """Remove the containers of a first deployment that failed: nothing half-started stays."""
+        project = workload.project.name
+        found = self._engine.containers(project, self._services(workload))
+        self._engine.remove([container.id for container in found])
+
+    def _services(self, workload: Workload) -> tuple[str, ...]:
+        return self._compose.services(workload.project, workload.repository)
+
+    def _run_hooks(
+        self, workload: Workload, image: Image, commands: Sequence[Sequence[str]], moment: str
+    ) -> None:
+        self._hooks.run(
+            commands,
+            workload.hooks.timeout,
+            workload=workload.name,
+            reference=image.reference.at(image.digest),
+            moment=moment,
+        )
+
+    def _keep_if_there(self, image: Image, project: str, workload: str) -> None:
+        try:
+            self._engine.keep(image, project, workload, "previous")
+        except PullError:
+            return  # pruned by somebody else; a rollback pulls it again
+
+

@@ -1,0 +1,174 @@
+"""Webhooks in: read under a limit, authenticate, select, journal, answer. Nothing is decided."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Protocol
+
+from flask import Blueprint, Response, jsonify, request, url_for
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+
+from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.errors import EventError, MalformedEventError, UnreadableBodyError
+from webhook_launcher.core.model import Event, Intent, Origin, Trust, Wish
+from webhook_launcher.core.selection import Interest, select
+from webhook_launcher.core.source import Delivery, Source
+
+_log = logging.getLogger(__name__)
+
+
+class Accepted(Protocol):
+    """What the journal made of a delivery."""
+
+    @property
+    def id(self) -> str:
+        """Ours, unguessable."""
+
+    @property
+    def intents(self) -> tuple[Intent, ...]:
+        """What it led to."""
+
+    @property
+    def ignored(self) -> str | None:
+        """Why it led to nothing."""
+
+    @property
+    def duplicate(self) -> bool:
+        """True when it was seen before."""
+
+
+class Deliveries(Protocol):
+    """The journal's deliveries."""
+
+    def accept(
+        self, event: Event, wishes: list[Wish], ignored: str | None, now: datetime
+    ) -> Accepted:
+        """Committed when it returns."""
+
+    def get(self, delivery: str) -> Accepted | None:
+        """By our id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What receiving needs. `receive` authenticates and reads; it raises EventError only.
+
+    `forgiven` names the kinds whose senders block their queue or disable the hook after a 4xx:
+    an authentic delivery of theirs that is readable and cannot be used is answered 200.
+    """
+
+    sources: Mapping[str, Source]
+    interests: Mapping[str, Interest]
+    receive: Callable[[Delivery, Source, datetime], Event]
+    deliveries: Deliveries
+    clock: Clock
+    wake: Callable[[], None]
+    max_body: int
+    forgiven: frozenset[str] = frozenset()
+
+
+def blueprint(intake: Intake) -> Blueprint:
+    """`POST /hooks/<source>` and `/hooks/<source>/<token>`."""
+    hooks = Blueprint("hooks", __name__)
+
+    @hooks.post("/hooks/<source>")
+    @hooks.post("/hooks/<source>/<token>")
+    def receive(source: str, token: str | None = None) -> tuple[Response, int]:
+        configured = intake.sources.get(source)
+        if configured is None:
+            raise NotFound(f"there is no source {source!r}"[:80])
+        delivery = Delivery(
+            {name.lower(): value for name, value in request.headers.items()},
+            _body(intake.max_body),
+            token,
+        )
+        return _accept(intake, configured, delivery)
+
+    return hooks
+
+
+def _body(limit: int) -> bytes:
+    """The raw body; refused by its announced length before anything is read."""
+    if (request.content_length or 0) > limit:
+        raise RequestEntityTooLarge(f"the body may have {limit} bytes (limits.body)")
+    request.max_content_length = limit  # the same for bodies that announce no length
+    return request.get_data(cache=False)
+
+
+def _accept(intake: Intake, source: Source, delivery: Delivery) -> tuple[Response, int]:
+    now = intake.clock.now()
+    try:
+        event = _event(intake, source, delivery, now)
+        wishes, reason = select(event, _in_scope(intake, source), _origin(event))
+    except EventError as error:
+        _log.warning(
+            "delivery refused",
+            extra={"source": source.name, "code": error.code, "detail": str(error)},
+        )
+        raise
+    accepted = intake.deliveries.accept(event, wishes, None if wishes else reason, now)
+    if accepted.intents and not accepted.duplicate:
+        intake.wake()
+    _log.info(
+        "delivery",
+        extra={
+            "source": source.name,
+            "trust": event.trust.value,
+            "delivery": accepted.id,
+            "intents": [intent.id for intent in accepted.intents],
+            "ignored": accepted.ignored,
+            "duplicate": accepted.duplicate,
+        },
+    )
+    return _answer(accepted)
+
+
+def _event(intake: Intake, source: Source, delivery: Delivery, now: datetime) -> Event:
+    try:
+        return intake.receive(delivery, source, now)
+    except UnreadableBodyError:
+        raise
+    except MalformedEventError as error:
+        if source.kind not in intake.forgiven:
+            raise
+        # Authentic: `receive` proves the sender before it reads.
+        body_id = f"sha256:{sha256(delivery.body).hexdigest()}"
+        return Event(source.name, Trust.TOKEN, body_id, ignored=f"{error.code}: {error}")
+
+
+def _in_scope(intake: Intake, source: Source) -> list[Interest]:
+    names = intake.interests if source.workloads is None else source.workloads
+    return [intake.interests[name] for name in names]
+
+
+def _origin(event: Event) -> Origin:
+    return Origin(
+        trust=event.trust,
+        source=event.source,
+        secret_id=event.secret_id,
+        actor=event.actor,
+        reason=event.reason,
+        signed_at=event.signed_at,
+    )
+
+
+def _answer(accepted: Accepted) -> tuple[Response, int]:
+    body: dict[str, object] = {"delivery": accepted.id}
+    if accepted.duplicate:
+        body["duplicate"] = True
+    if accepted.intents:
+        status_url = url_for("api.delivery", delivery=accepted.id)
+        body["intents"] = [
+            {
+                "workload": intent.workload,
+                "reference": str(intent.wish.reference) if intent.wish.reference else None,
+                "status_url": status_url,
+            }
+            for intent in accepted.intents
+        ]
+    else:
+        body["ignored"] = accepted.ignored or "nothing to do"
+    fresh = accepted.intents and not accepted.duplicate
+    return jsonify(body), 202 if fresh else 200

@@ -1,0 +1,96 @@
+"""Errors as `application/problem+json` (RFC 9457); the only home of HTTP statuses."""
+
+import json
+import logging
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from webhook_launcher.core.errors import (
+    AuthenticationError,
+    CommandError,
+    EventError,
+    LauncherError,
+    OutOfScopeError,
+    QueueFullError,
+    UnknownWorkloadError,
+    VerificationError,
+)
+
+_log = logging.getLogger(__name__)
+# First match wins, so the more special class stands first.
+_STATUSES: tuple[tuple[type[LauncherError], int], ...] = (
+    (AuthenticationError, 401),
+    (OutOfScopeError, 422),
+    (EventError, 400),
+    (VerificationError, 422),
+    (UnknownWorkloadError, 404),
+    (CommandError, 409),
+    (QueueFullError, 503),
+)
+_SERVER_FAULT = 500
+_RETRY_AFTER = "30"
+
+
+def status_of(error: LauncherError) -> int:
+    """The HTTP status of an error; 503 for what may pass, 500 otherwise."""
+    for family, status in _STATUSES:
+        if isinstance(error, family):
+            return status
+    return 503 if error.retryable else _SERVER_FAULT
+
+
+def problem(status: int, code: str, title: str, detail: str, advice: str) -> Response:
+    """A problem document; `detail` is about this occurrence, `advice` what to do."""
+    body = {"status": status, "code": code, "title": title, "detail": detail, "advice": advice}
+    response = Response(
+        json.dumps(body) + "\n", status=status, content_type="application/problem+json"
+    )
+    if status in (429, 503):
+        response.headers["Retry-After"] = _RETRY_AFTER
+    if status == 401:  # noqa: PLR2004 - RFC 9110, 11.6.1: a 401 names its scheme
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def of_error(error: LauncherError) -> Response:
+    """The problem document of a launcher error."""
+    title = error.code.replace("-", " ")
+    return problem(status_of(error), error.code, title, str(error), error.advice())
+
+
+def install(app: Flask) -> None:
+    """Answer every error as a problem document, also those of Flask and our own faults."""
+
+    @app.errorhandler(LauncherError)
+    def launcher_error(error: LauncherError) -> Response:
+        response = of_error(error)
+        if response.status_code >= _SERVER_FAULT:
+            _log.error("refused", extra={"code": error.code, "detail": str(error)})
+        return response
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or _SERVER_FAULT
+        response = problem(
+            status,
+            error.name.lower().replace(" ", "-"),
+            error.name,
+            error.description or error.name,
+            "See the HTTP table in the README for the paths and methods there are.",
+        )
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def fault(error: Exception) -> Response:
+        _log.exception("fault while answering", exc_info=error)
+        return problem(
+            _SERVER_FAULT,
+            "fault",
+            "Internal fault",
+            "The launcher met a fault of its own; nothing of this request was accepted.",
+            "Read the launcher's log, and report what it says.",
+        )

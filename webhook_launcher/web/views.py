@@ -1,0 +1,107 @@
+"""The core's types as the API shows them. Nothing here may carry a secret."""
+
+from datetime import datetime
+from typing import Any
+
+from webhook_launcher.core.model import Deployment, Image, Intent, Origin, WorkloadState
+from webhook_launcher.core.workload import Workload
+
+
+def time(when: datetime | None) -> str | None:
+    """RFC 3339 in UTC."""
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z") if when else None
+
+
+def image(found: Image | None) -> dict[str, Any] | None:
+    """A release by reference and digests."""
+    if found is None:
+        return None
+    return {
+        "reference": str(found.reference.at(found.digest)),
+        "digest": found.digest,
+        "manifest": found.manifest,
+        "config": found.config,
+        "platform": str(found.platform) if found.platform else None,
+    }
+
+
+def origin(found: Origin) -> dict[str, Any]:
+    """Who asked."""
+    return {
+        "trust": found.trust.value,
+        "source": found.source,
+        "delivery": found.delivery,
+        "secret_id": found.secret_id,
+        "actor": found.actor,
+        "reason": found.reason,
+        "signed_at": time(found.signed_at),
+    }
+
+
+def intent(found: Intent) -> dict[str, Any]:
+    """A wish and what became of it."""
+    return {
+        "id": found.id,
+        "workload": found.workload,
+        "action": found.wish.action.value,
+        "reference": str(found.wish.reference) if found.wish.reference else None,
+        "status": found.status.value,
+        "final": found.status.final,
+        "code": found.code,
+        "detail": found.detail,
+        "attempts": found.attempts,
+        "not_before": time(found.not_before),
+        "deployment": found.deployment,
+        "created_at": time(found.created_at),
+    }
+
+
+def deployment(found: Deployment) -> dict[str, Any]:
+    """One attempt with its evidence."""
+    return {
+        "id": found.id,
+        "workload": found.workload,
+        "intent": found.intent,
+        "status": found.status.value,
+        "image": image(found.image),
+        "previous": image(found.previous),
+        "rollback": found.rollback,
+        "restored": found.restored,
+        "origin": origin(found.origin),
+        "policies": list(found.policies),
+        "started_at": time(found.started_at),
+        "finished_at": time(found.finished_at),
+        "timings": dict(found.timings),
+        "code": found.code,
+        "detail": found.detail,
+        "advice": found.advice,
+        "output": found.output,
+    }
+
+
+def workload(
+    configured: Workload, state: WorkloadState, open_intents: list[Intent]
+) -> dict[str, Any]:
+    """What a workload follows, wants and runs."""
+    busy = any(found.status.value == "in_progress" for found in open_intents)
+    return {
+        "name": configured.name,
+        "image": str(configured.repository),
+        "tracked": str(configured.tracked) if configured.tracked else configured.track.kind.value,
+        "wanted": str(state.wanted) if state.wanted else None,
+        "current": image(state.current),
+        "previous": image(state.previous),
+        "state": _state(state, busy=busy),
+        "pending": [intent(found) for found in open_intents],
+        "paused": state.paused,
+        "quarantined": sorted(state.quarantined),
+        "last_check": {"at": time(state.checked_at), "result": state.check_result},
+    }
+
+
+def _state(state: WorkloadState, *, busy: bool) -> str:
+    if busy:
+        return "deploying"
+    if state.paused:
+        return "paused"
+    return "running" if state.current else "not deployed"
