@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import platform
 import tarfile
 import urllib.request
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from typing import Any
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 _LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+# What the kernel calls a processor -> what images call it.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SECOND = 1_000_000_000
 _PORT = 8080
 
@@ -160,7 +163,7 @@ def _config(recipe: Recipe, layers: list[Blob]) -> dict[str, Any]:
         }
     uncompressed = [gzip.decompress(layer.content) for layer in layers]
     return {
-        "architecture": "amd64",
+        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": container,
         "rootfs": {

@@ -1,0 +1,227 @@
+"""Test images, made by hand and put straight into the registry: no build, 20 ms each.
+
+Every image is one shared layer with a static busybox, a small layer of its own with its marker,
+and a configuration that decides how it behaves. So each marker has a digest of its own, known
+before the engine has seen the image.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from webhook_launcher.core.model import Image, Platform
+from webhook_launcher.core.reference import Digest, Reference, parse_reference
+
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+_LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+_NANO = 1_000_000_000
+PORT = 8080
+_APPLETS = "sh cat echo false httpd id kill ls pwd rm sleep test touch true wget".split()
+# A shell as PID 1 that forwards the engine's TERM; plain busybox as PID 1 would ignore it.
+_SERVE = "trap 'kill $! ; exit 0' TERM; httpd -f -p 8080 -h /www & wait $!"
+_PROBE = f"wget -q -O /dev/null http://127.0.0.1:{PORT}/"
+
+
+class Behaviour(StrEnum):
+    """What a container of the image does."""
+
+    GOOD = "good"  # serves its marker on port 8080
+    EXITS = "exits"  # ends at once with status 3
+    EXITS_WELL = "exits_well"  # ends at once with status 0
+    NEVER_HEALTHY = "never_healthy"  # serves, and its healthcheck always fails
+    CRASHES_LATER = "crashes_later"  # serves, and ends after 2 s with status 7
+    SLOW_START = "slow_start"  # serves after 1.5 s
+    IGNORES_TERM = "ignores_term"  # serves, and has to be killed
+    HANGS = "hangs"  # serves, and its healthcheck never returns
+
+
+_SCRIPTS = {
+    Behaviour.EXITS: "echo going down >&2; exit 3",
+    Behaviour.EXITS_WELL: "echo done; exit 0",
+    Behaviour.CRASHES_LATER: "httpd -p 8080 -h /www; sleep 2; echo crashed >&2; exit 7",
+    Behaviour.SLOW_START: f"sleep 1.5; {_SERVE}",
+    Behaviour.IGNORES_TERM: "trap '' TERM; httpd -p 8080 -h /www; while :; do sleep 1; done",
+}
+_PROBES = {
+    Behaviour.NEVER_HEALTHY: "echo it is ill; exit 1",
+    Behaviour.HANGS: "echo waiting; sleep 600",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made. `interval` in seconds; None means that it has no healthcheck."""
+
+    marker: str
+    behaviour: Behaviour = Behaviour.GOOD
+    interval: float | None = 1.0
+    retries: int = 3
+    timeout: float = 5.0
+    start_period: float = 0.0
+    config: Mapping[str, Any] = field(default_factory=dict)  # overrides of the image's Config
+
+    def container_config(self) -> dict[str, Any]:
+        """The `config` part of the image's configuration."""
+        script = _SCRIPTS.get(self.behaviour, _SERVE)
+        made: dict[str, Any] = {
+            "Cmd": ["/bin/sh", "-c", script],
+            "Env": ["PATH=/bin"],
+            "Labels": {"marker": self.marker},
+        }
+        if self.interval is not None:
+            made["Healthcheck"] = {
+                "Test": ["CMD-SHELL", _PROBES.get(self.behaviour, _PROBE)],
+                "Interval": int(self.interval * _NANO),
+                "Timeout": int(self.timeout * _NANO),
+                "StartPeriod": int(self.start_period * _NANO),
+                "Retries": self.retries,
+            }
+        return made | dict(self.config)
+
+
+class TestRegistry:
+    """The loopback registry, as a publisher uses it."""
+
+    __test__ = False  # not a test, whatever pytest makes of its name
+
+    def __init__(self, host: str, busybox: Path) -> None:
+        self.host = host
+        self._base = f"http://{host}/v2"
+        self._busybox = busybox
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._uploaded: set[tuple[str, str]] = set()
+
+    def push(self, repository: str, tag: str, recipe: Recipe) -> Image:
+        """Make an image and move the tag to it; the Image is what a resolver would find."""
+        layers = [_base_layer(self._busybox), _marker_layer(recipe.marker)]
+        config = _image_config(recipe, [tar for tar, _ in layers])
+        manifest = _manifest(config, [packed for _, packed in layers])
+        for blob in (config, *(packed for _, packed in layers)):
+            self._upload(repository, blob)
+        self.put_manifest(repository, tag, manifest)
+        reference = parse_reference(f"{self.host}/{repository}:{tag}")
+        return _image(reference, manifest, config)
+
+    def put_manifest(
+        self, repository: str, reference: str, body: bytes, media_type: str = MANIFEST_TYPE
+    ) -> Digest:
+        """Put any document in place of a manifest."""
+        answer = self._session.put(
+            f"{self._base}/{repository}/manifests/{reference}",
+            data=body,
+            headers={"Content-Type": media_type},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return digest_of(body)
+
+    def manifest(self, repository: str, reference: str) -> bytes:
+        """The document behind a tag or digest."""
+        answer = self._session.get(
+            f"{self._base}/{repository}/manifests/{reference}",
+            headers={"Accept": MANIFEST_TYPE},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.content
+
+    def delete(self, repository: str, digest: Digest) -> None:
+        """Remove a manifest: what is deleted cannot be pulled any more."""
+        answer = self._session.delete(f"{self._base}/{repository}/manifests/{digest}", timeout=30)
+        answer.raise_for_status()
+
+    def _upload(self, repository: str, blob: bytes) -> None:
+        digest = digest_of(blob)
+        if (repository, digest) in self._uploaded:
+            return
+        begun = self._session.post(f"{self._base}/{repository}/blobs/uploads/", timeout=30)
+        begun.raise_for_status()
+        put = self._session.put(
+            begun.headers["Location"], params={"digest": digest}, data=blob, timeout=30
+        )
+        put.raise_for_status()
+        self._uploaded.add((repository, digest))
+
+
+def digest_of(body: bytes) -> Digest:
+    """Its sha256, as registries write it."""
+    return Digest(f"sha256:{hashlib.sha256(body).hexdigest()}")
+
+
+def _image(reference: Reference, manifest: bytes, config: bytes) -> Image:
+    digest = digest_of(manifest)
+    return Image(
+        reference.at(digest),
+        digest,
+        manifest=digest,
+        config=digest_of(config),
+        media_type=MANIFEST_TYPE,
+        platform=Platform("linux", "amd64"),
+    )
+
+
+def _manifest(config: bytes, layers: Sequence[bytes]) -> bytes:
+    def descriptor(media_type: str, blob: bytes) -> dict[str, Any]:
+        return {"mediaType": media_type, "size": len(blob), "digest": digest_of(blob)}
+
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": descriptor(_CONFIG_TYPE, config),
+        "layers": [descriptor(_LAYER_TYPE, layer) for layer in layers],
+    }
+    return json.dumps(document).encode()
+
+
+def _image_config(recipe: Recipe, layers: Sequence[bytes]) -> bytes:
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2026-01-01T00:00:00Z",
+        "config": recipe.container_config(),
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
+        "history": [{"created_by": "tests"} for _ in layers],
+    }
+    return json.dumps(document).encode()
+
+
+@cache
+def _base_layer(busybox: Path) -> tuple[bytes, bytes]:
+    """Busybox and its names, as a tar and packed."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in ("bin", "tmp", "www"):
+            tar.addfile(_entry(name, tarfile.DIRTYPE))
+        program = busybox.read_bytes()
+        tar.addfile(_entry("bin/busybox", size=len(program)), io.BytesIO(program))
+        for applet in _APPLETS:
+            link = _entry(f"bin/{applet}", tarfile.SYMTYPE)
+            link.linkname = "busybox"
+            tar.addfile(link)
+    return packed.getvalue(), gzip.compress(packed.getvalue(), compresslevel=1, mtime=0)
+
+
+def _marker_layer(marker: str) -> tuple[bytes, bytes]:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        text = marker.encode()
+        tar.addfile(_entry("www/index.html", size=len(text)), io.BytesIO(text))
+    return packed.getvalue(), gzip.compress(packed.getvalue(), mtime=0)
+
+
+def _entry(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.size, entry.mode = kind, size, 0o755
+    return entry
