@@ -11,18 +11,16 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from testbed.images import Behaviour, Recipe, Registry
-from testbed.launcher import Launcher, free_port, github_push
+from testbed.launcher import Launcher, fetch, free_port, github_push
 
 REPOSITORY = "acme/web"
 SECRET = "a-webhook-secret-for-this-demo"  # noqa: S105 - known to this run only
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class StepFailedError(Exception):
@@ -77,12 +75,7 @@ class Stage:
 
     def serves(self) -> str | None:
         """What the workload answers to its users now."""
-        try:
-            with _OPENER.open(self.site, timeout=2) as response:
-                text: str = response.read().decode()
-                return text
-        except OSError:
-            return None
+        return fetch(self.site)
 
     def wait_for(self, marker: str, seconds: float = 60) -> None:
         """Wait until the workload serves a marker and the launcher has committed that."""

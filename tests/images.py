@@ -27,7 +27,7 @@ _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 _LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _NANO = 1_000_000_000
 PORT = 8080
-_APPLETS = "sh cat echo false httpd id kill ls pwd rm sleep test touch true wget".split()
+_APPLETS = ("sh", "cat", "echo", "httpd", "id", "kill", "ls", "pwd", "sleep", "touch", "wget")
 # A shell as PID 1 that forwards the engine's TERM; plain busybox as PID 1 would ignore it.
 _SERVE = "trap 'kill $! ; exit 0' TERM; httpd -f -p 8080 -h /www & wait $!"
 _PROBE = f"wget -q -O /dev/null http://127.0.0.1:{PORT}/"

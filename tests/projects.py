@@ -105,11 +105,18 @@ class Host:
         return str(next(iter(networks.values()))["IPAddress"])
 
     def served(self, container_id: str) -> str:
-        """What the container answers on its port."""
+        """What the container answers on its port, once it does."""
         url = f"http://{self.address(container_id)}:{PORT}/"
+        deadline = time.monotonic() + 10
         with requests.Session() as session:
             session.trust_env = False
-            return session.get(url, timeout=10).text
+            while True:
+                try:
+                    return session.get(url, timeout=10).text
+                except requests.ConnectionError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
 
     def clear(self) -> None:
         """Remove everything the projects of this test made on the engine."""
@@ -128,5 +135,3 @@ def _clear(client: Client, label: str) -> None:
     for volume in client.volumes(filters={"label": label})["Volumes"] or ():
         with suppress(NotFound):
             client.remove_volume(volume["Name"])
-
-

@@ -113,7 +113,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         clock,
         journal.new_id,
     )
-    worker = Worker(journal.intents, journal.deployments, launcher, settings.workloads, clock)
+    worker = Worker(journal.intents, launcher, settings.workloads, clock)
     workers = [Loop(f"worker-{number}", worker.step) for number in range(settings.parallel)]
 
     def wake() -> None:

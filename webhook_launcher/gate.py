@@ -114,7 +114,7 @@ class Gate:
         if container.status in _FATAL:
             reason = f"is {container.status}, exit status {container.exit_code}"
         elif container.restart_count > before.restarts:
-            reason = f"was restarted {container.restart_count - before.restarts} times"
+            reason = f"was restarted (count {container.restart_count - before.restarts})"
         elif before.started_at and container.started_at != before.started_at:
             reason = "was started again"
         elif container.health == "unhealthy":

@@ -14,18 +14,22 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": _utc(record.created),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
-        line |= {
-            name: value
-            for name, value in vars(record).items()
-            if name not in _STANDARD and value is not None
-        }
+        for name, value in vars(record).items():
+            if name not in _STANDARD and value is not None:
+                line.setdefault(name, value)  # a field cannot take the place of the event itself
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def _utc(seconds: float) -> str:
+    """RFC 3339, as the API writes times."""
+    when = datetime.fromtimestamp(seconds, UTC)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def set_up(level: int = logging.INFO) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 _log = logging.getLogger(__name__)
 # After a step that raised: long enough not to spin, short enough to recover by itself.
 _PAUSE_AFTER_FAULT = 5.0
+# `Event.wait` refuses longer times than a thread can sleep, `inf` among them.
+_LONGEST_WAIT = 3600.0
 
 
 class Loop:
@@ -55,11 +57,16 @@ class Loop:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            # Cleared before the step, so that whoever wakes us during it is not forgotten.
             self._wake.clear()
-            try:
-                wait = self._step()
-            except Exception:  # a loop outlives every fault of its step
-                _log.exception("step failed", extra={"loop": self._thread.name})
-                wait = _PAUSE_AFTER_FAULT
-            if wait > 0:
-                self._wake.wait(wait)
+            wait = self._one_step()
+            # A stop between the loop's condition and `clear` has lost its wake.
+            if wait > 0 and not self._stopping.is_set():
+                self._wake.wait(min(wait, _LONGEST_WAIT))
+
+    def _one_step(self) -> float:
+        try:
+            return self._step()
+        except Exception:  # noqa: BLE001 - a loop outlives every fault of its step
+            _log.exception("step failed", extra={"loop": self.name})
+            return _PAUSE_AFTER_FAULT

@@ -1,6 +1,7 @@
 """The loop body that looks: a tag moved, or the workload drifted, and nobody said so."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
@@ -14,6 +15,9 @@ from webhook_launcher.core.workload import Workload
 _log = logging.getLogger(__name__)
 _LONGEST_BACK_OFF = 3600.0
 _FIRST_BACK_OFF = 30.0
+_SHORTEST_WAIT = 0.05
+# A thread cannot wait for ever (`every: off`), and this costs nothing.
+_LONGEST_WAIT = 3600.0
 
 
 class Registry(Protocol):
@@ -94,21 +98,29 @@ class Poller:
             now = self._clock.monotonic()
             if self._due[workload.name] > now:
                 continue
-            self._look(workload)
+            # Set first: a look that raises must not keep the others from being looked at.
             self._due[workload.name] = now + self._interval(workload)
-        return max(0.05, min(self._due.values(), default=3600.0) - self._clock.monotonic())
+            self._look(workload)
+        wait = min(self._due.values(), default=_LONGEST_WAIT) - self._clock.monotonic()
+        return min(_LONGEST_WAIT, max(_SHORTEST_WAIT, wait))
 
     def _interval(self, workload: Workload) -> float:
         every = workload.poll.every
         if every is None:
-            return float("inf")  # `every: off` leaves the look at start
+            return math.inf  # `every: off` leaves the look at start
         return every * (1 + workload.poll.jitter * (2 * self._random() - 1))
 
     def _look(self, workload: Workload) -> None:
-        if self._intents.waiting(workload.name):
-            return  # it is being dealt with; the next look sees the result
+        """Ask for what nobody asked for yet; a deployment that goes on is looked at later.
+
+        A restoration alone may go on for long, when the current release is beyond repair: then
+        the newer image that mends it must still be found.
+        """
+        actions = {intent.wish.action for intent in self._intents.waiting(workload.name)}
+        if actions - {Action.RESTORE}:
+            return
         state = self._states.state(workload.name)
-        if state.current is not None and self._drifted(workload, state.current):
+        if not actions and state.current is not None and self._drifted(workload, state.current):
             self._ask(workload, Action.RESTORE, "the current release does not run")
         try:
             moved = self._moved(workload, state)
@@ -141,8 +153,11 @@ class Poller:
         if reference.digest is not None:
             return reference.digest != state.tracked
         host = reference.repository.registry
-        if self._closed_until.get(host, 0.0) > self._clock.monotonic():
-            return False
+        left = self._closed_until.get(host, 0.0) - self._clock.monotonic()
+        if left > 0:
+            raise RegistryUnavailableError(
+                f"{host} limited us or was down, and is not asked again for {left:.0f} s"
+            )
         try:
             digest = self._registry.head(reference)
         except RegistryUnavailableError as error:
@@ -154,7 +169,7 @@ class Poller:
     def _back_off(self, host: str, asked: float) -> None:
         """One registry that limits or is down is left alone by all its workloads."""
         failures = self._failures[host] = self._failures.get(host, 0) + 1
-        wait = max(asked, min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** min(failures, 10)))
+        wait = max(asked, min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** min(failures - 1, 10)))
         self._closed_until[host] = self._clock.monotonic() + wait
 
     def _ask(self, workload: Workload, action: Action, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What the launcher and the loops need of the journal; the adapter matches it by shape."""
+"""What the launcher needs of the journal; the adapter matches it by shape."""
 
 from datetime import datetime
 from typing import Protocol
@@ -16,21 +16,36 @@ class Deployments(Protocol):
     def mark_switching(self, deployment: Deployment) -> Deployment:
         """From here on a restart must finish or undo it."""
 
-    def succeed(self, deployment: Deployment, tracked: Digest | None) -> None:
-        """It runs, proved: its image becomes current."""
+    def succeed(
+        self,
+        deployment: Deployment,
+        *,
+        instead_of: Deployment | None = None,
+        quarantine: bool = False,
+    ) -> None:
+        """It runs, proved: its image becomes current, `instead_of` one that failed."""
 
     def fail(
         self,
         deployment: Deployment,
         *,
-        tracked: Digest | None = None,
         quarantine: bool = False,
+        stays: bool = False,
         rollback: Deployment | None = None,
     ) -> None:
-        """It ended badly; its rollback begins in the same commit."""
+        """It ended badly; its rollback begins in the same commit, or it `stays` as it is."""
 
-    def rewrite(self, deployment: Deployment) -> None:
-        """Replace the record of an attempt."""
+    def rewrite(self, *deployments: Deployment) -> None:
+        """Replace the records of attempts."""
+
+    def interrupted(self, workload: str) -> list[Deployment]:
+        """The attempts left in progress, oldest first."""
+
+    def concluded(self, intent_id: str) -> Deployment | None:
+        """The attempt by which an intent came to its end."""
+
+    def get(self, deployment_id: str) -> Deployment | None:
+        """One by its id."""
 
 
 class Workloads(Protocol):
@@ -50,6 +65,3 @@ class Workloads(Protocol):
 
     def checked(self, name: str, result: str, now: datetime) -> None:
         """Remember the last look and its result."""
-
-    def quarantine(self, name: str, digest: Digest, reason: str, now: datetime) -> None:
-        """Never run this digest here again until an operator says so."""

@@ -4,20 +4,22 @@ The reference is resolved once, when the intent is claimed, so that the newest p
 digest found here is the one that is verified, pulled, run and proved.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import (
+    CommandError,
     DigestMismatchError,
+    LauncherError,
     NoPreviousReleaseError,
-    RegistryError,
-    TrackError,
 )
 from webhook_launcher.core.model import Action, Image, Intent, Platform, Trust, WorkloadState
 from webhook_launcher.core.reference import Digest, Reference
 from webhook_launcher.core.workload import Workload
 
+_log = logging.getLogger(__name__)
 # Seconds: an event may arrive before its manifest can be read, or while the tag still answers
 # with the digest before it (facts: distribution#2625, Docker Hub, Harbor).
 PATIENCE = 5.0
@@ -76,9 +78,14 @@ class Resolver:
             image = self._registry.image(
                 wish.reference, platform, patience=self._patience(intent)
             )
-            same = workload.tracked is not None and wish.reference == workload.tracked
+            same = wish.reference == workload.tracked
             return Resolution(image, image.digest if same else tracked)
-        reference = self._tracker.reference(workload) or _wished(workload, intent)
+        reference = self._tracker.reference(workload)
+        if reference is None:
+            raise CommandError(
+                f"{workload.name!r} follows nothing (`track: none`), so there is nothing to check",
+                advice="Name a reference: `webhook-launcher deploy W REFERENCE`.",
+            )
         image = self._expected(reference, intent, state, platform)
         return Resolution(image, image.digest)
 
@@ -93,9 +100,9 @@ class Resolver:
         patience = self._patience(intent)
         image = self._registry.image(reference, platform, patience=patience)
         named = intent.wish.reference.digest if intent.wish.reference else None
-        before = state.current.digest if state.current else None
+        before = {state.tracked, state.current.digest if state.current else None}
         deadline = self._clock.monotonic() + patience
-        while named is not None and image.digest != named and image.digest == before:
+        while named is not None and image.digest != named and image.digest in before:
             if self._clock.monotonic() >= deadline:
                 raise DigestMismatchError(
                     f"the event says {reference} is {named}, "
@@ -108,15 +115,20 @@ class Resolver:
         return image
 
     def _tracked_now(self, workload: Workload) -> Digest | None:
-        """What the followed tag says now, so that the next look does not take it for news.
+        """What the followed reference is now, so that the next look does not take it for news.
 
         Best effort: an explicit wish does not depend on it.
         """
-        if workload.tracked is None:
-            return None
         try:
-            return self._registry.head(workload.tracked)
-        except RegistryError:
+            reference = self._tracker.reference(workload)
+            if reference is None:
+                return None
+            return reference.digest or self._registry.head(reference)
+        except LauncherError as error:
+            _log.info(
+                "tracked reference not known",
+                extra={"workload": workload.name, "code": error.code, "detail": str(error)},
+            )
             return None
 
     @staticmethod
@@ -125,12 +137,3 @@ class Resolver:
         trust = intent.wish.origin.trust
         fresh = intent.attempts <= 1 and trust in (Trust.SIGNED, Trust.TOKEN)
         return PATIENCE if fresh else 0.0
-
-
-def _wished(workload: Workload, intent: Intent) -> Reference:
-    if intent.wish.reference is None:
-        raise TrackError(
-            f"{workload.name!r} follows nothing (`track: none`), so there is nothing to check",
-            advice="Name a reference: `webhook-launcher deploy W REFERENCE`.",
-        )
-    return intent.wish.reference

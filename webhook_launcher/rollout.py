@@ -1,5 +1,6 @@
 """Makes a release the running one, and proves it: the steps of a deployment that touch the host."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -7,31 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from webhook_launcher.core.clock import Clock
-from webhook_launcher.core.errors import ComposeError, PullError
+from webhook_launcher.core.container import Container
+from webhook_launcher.core.errors import ComposeError, EngineError, EngineUnavailableError
 from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.policy import Release
 from webhook_launcher.core.reference import Reference, Repository
 from webhook_launcher.core.workload import ComposeProject, HealthSettings, Workload
 
-
-class Container(Protocol):
-    """What has to be known of a container here."""
-
-    @property
-    def id(self) -> str:
-        """The engine's id."""
-
-    @property
-    def service(self) -> str:
-        """The compose service it belongs to."""
-
-    @property
-    def image(self) -> str:
-        """The engine's id of the image it was made from."""
-
-    @property
-    def running(self) -> bool:
-        """True while it runs."""
+_log = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -47,7 +31,7 @@ class Engine(Protocol):
         """Pull by digest; no network when it is there. Raises PullError."""
 
     def keep(self, image: Image, project: str, workload: str, slot: str) -> None:
-        """Tag an image so that pruning leaves it."""
+        """Tag an image so that pruning leaves it. Raises PullError when it is not there."""
 
     def containers(self, project: str, services: Sequence[str]) -> Sequence[Container]:
         """The containers of these services, stopped ones included."""
@@ -191,10 +175,9 @@ class Rollout:
 
     def commit(self, workload: Workload, image: Image, previous: Image | None) -> None:
         """Move the keep-tags: the current and the previous image survive pruning."""
-        project = workload.project.name
-        self._engine.keep(image, project, workload.name, "current")
-        if previous is not None and previous.digest != image.digest:
-            self._keep_if_there(previous, project, workload.name)
+        if previous is not None:  # first: until then it is kept as the current one
+            self._keep(workload, previous, "previous")
+        self._keep(workload, image, "current")
 
     def after(self, workload: Workload, image: Image, stopwatch: Stopwatch) -> None:
         """`after` hooks; HookError does not undo a release that runs and is proved."""
@@ -221,10 +204,14 @@ class Rollout:
             moment=moment,
         )
 
-    def _keep_if_there(self, image: Image, project: str, workload: str) -> None:
+    def _keep(self, workload: Workload, image: Image, slot: str) -> None:
+        """A release that runs, proved, does not fail because its image cannot be tagged."""
         try:
-            self._engine.keep(image, project, workload, "previous")
-        except PullError:
-            return  # pruned by somebody else; a rollback pulls it again
-
-
+            self._engine.keep(image, workload.project.name, workload.name, slot)
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:  # such as: somebody pruned it; a rollback pulls it again
+            _log.warning(
+                "image not kept",
+                extra={"workload": workload.name, "image": image.pinned, "detail": str(error)},
+            )

@@ -1,18 +1,26 @@
 """The loop body that works: claim one intent, launch it, settle it."""
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from webhook_launcher.attempt import Outcome
 from webhook_launcher.core.clock import Clock
-from webhook_launcher.core.errors import EngineUnavailableError, LauncherError
-from webhook_launcher.core.model import Action, Deployment, Intent, Origin, Status, Trust, Wish
+from webhook_launcher.core.errors import (
+    EngineUnavailableError,
+    JournalError,
+    LauncherError,
+    RegistryUnavailableError,
+)
+from webhook_launcher.core.model import Action, Intent, Origin, Status, Trust, Wish
 from webhook_launcher.core.workload import Workload
-from webhook_launcher.launcher import Launcher, Outcome
 
 _log = logging.getLogger(__name__)
-_IDLE = 60.0
+# Seconds until another look when nobody wakes us: what one worker postpones, another may take.
+_IDLE = 5.0
+_SHORTEST_WAIT = 0.05
 _FIRST_RETRY = 1.0
 _LONGEST_RETRY = 300.0
 # 1 s doubling to 5 min: about an hour and a quarter of an outage, then the poll takes over.
@@ -45,65 +53,79 @@ class Intents(Protocol):
     ) -> list[Intent]:
         """Add wishes."""
 
-    def next_due(self) -> datetime | None:
+    def next_due(self, now: datetime) -> datetime | None:
         """When the next postponed one is due."""
 
 
-class Attempts(Protocol):
-    """The deployments that an interruption left open."""
+class Launcher(Protocol):
+    """Launches an intent."""
 
-    def interrupted(self) -> list[Deployment]:
-        """Oldest first."""
+    def launch(self, workload: Workload, intent: Intent) -> Outcome:
+        """How it ended. Raises LauncherError when it could not be tried."""
 
 
 class Worker:
-    """Claims, launches and settles. Retry is decided here and nowhere else."""
+    """Claims, launches and settles; serves several threads. Retry is decided here, nowhere else."""
 
     def __init__(
         self,
         intents: Intents,
-        attempts: Attempts,
         launcher: Launcher,
         workloads: Mapping[str, Workload],
         clock: Clock,
     ) -> None:
         self._intents = intents
-        self._attempts = attempts
         self._launcher = launcher
         self._workloads = workloads
         self._clock = clock
+        self._unsettled: deque[Intent] = deque()  # claimed by us, when the journal failed
 
     def step(self) -> float:
-        """Work on one intent; the seconds until there may be another."""
+        """Work on one intent; the seconds until there may be another.
+
+        Raises JournalError when the journal cannot be used; the intent is kept, and worked on
+        again by the next step: what it had come to is in the journal or not done.
+        """
         now = self._clock.now()
-        intent = self._intents.claim(now)
+        intent = self._unsettled.popleft() if self._unsettled else self._intents.claim(now)
         if intent is None:
-            due = self._intents.next_due()
-            return min(_IDLE, max(0.05, (due - now).total_seconds())) if due else _IDLE
+            due = self._intents.next_due(now)
+            wait = (due - now).total_seconds() if due else _IDLE
+            return min(_IDLE, max(_SHORTEST_WAIT, wait))
         _log.info("claimed", extra=_fields(intent))
         try:
-            outcome = self._work(self._workloads[intent.workload], intent)
-        except LauncherError as error:
-            self._not_now(intent, error)
-        except Exception as error:
-            # A fault of ours: the intent must not stay claimed, or its project would be stuck.
-            _log.exception("fault", extra=_fields(intent))
-            self._settle(intent, Outcome(Status.ERROR, f"a fault: {error}", code="fault"))
-        else:
-            self._settle(intent, outcome)
+            self._work(intent)
+        except JournalError:
+            self._unsettled.append(intent)
+            raise
         return 0.0
 
-    def _work(self, workload: Workload, intent: Intent) -> Outcome:
-        """First finish what an interruption left open, then launch the intent."""
-        for attempt in self._attempts.interrupted():
-            if attempt.workload != workload.name:
-                continue
-            outcome = self._launcher.recover(workload, attempt)
-            if attempt.intent == intent.id and attempt.switching:
-                return outcome
-        return self._launcher.launch(workload, intent)
+    def _work(self, intent: Intent) -> None:
+        try:
+            outcome = self._launcher.launch(self._workloads[intent.workload], intent)
+        except JournalError:
+            raise
+        except LauncherError as error:
+            self._not_now(intent, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave a project stuck
+            _log.exception("fault", extra=_fields(intent))
+            detail = f"a fault of the launcher: {error!r}"
+            # What it left open or half-done is mended by the restoration that follows.
+            self._settle(intent, Outcome(Status.ERROR, detail, code="fault", degraded=True))
+        else:
+            self._settle(intent, outcome)
 
     def _settle(self, intent: Intent, outcome: Outcome) -> None:
+        if outcome.degraded and intent.wish.action is Action.RESTORE:
+            self._postpone(
+                intent,
+                _RESTORE_AFTER * 2 ** min(intent.attempts, 16),
+                code=outcome.code or "degraded",
+                detail=outcome.detail,
+            )
+            return
+        if outcome.degraded:
+            self._restore_later(intent)
         self._intents.settle(
             intent,
             outcome.status,
@@ -115,33 +137,34 @@ class Worker:
             "settled",
             extra={**_fields(intent), "status": outcome.status.value, "detail": outcome.detail},
         )
-        if outcome.degraded:
-            self._try_again(intent)
 
-    def _try_again(self, intent: Intent) -> None:
-        """Nothing is healthy: bring the current release back, later and later."""
+    def _restore_later(self, intent: Intent) -> None:
+        """Nothing is healthy: bring the current release back, and later again if that fails."""
         now = self._clock.now()
         origin = Origin(Trust.POLL, "launcher", reason="no release is healthy")
-        tries = intent.attempts if intent.wish.action is Action.RESTORE else 0
-        wait = min(_LONGEST_RETRY, _RESTORE_AFTER * 2**tries)
         wish = Wish(intent.workload, Action.RESTORE, origin)
-        self._intents.enqueue([wish], now, now + timedelta(seconds=wait))
+        self._intents.enqueue([wish], now, now + timedelta(seconds=_RESTORE_AFTER))
 
     def _not_now(self, intent: Intent, error: LauncherError) -> None:
-        unlimited = isinstance(error, EngineUnavailableError)
+        unlimited = isinstance(error, EngineUnavailableError) or (
+            intent.wish.action is Action.RESTORE
+        )
         if error.retryable and (unlimited or intent.attempts < _MAX_ATTEMPTS):
             wait = _FIRST_RETRY * 2 ** min(intent.attempts - 1, 16)
-            asked = getattr(error, "retry_after", None) or 0.0
-            wait = min(_LONGEST_RETRY, max(wait, asked))
-            until = self._clock.now() + timedelta(seconds=wait)
-            self._intents.postpone(intent, until, code=error.code, detail=str(error))
-            _log.warning(
-                "postponed",
-                extra={**_fields(intent), "code": error.code, "detail": str(error), "wait": wait},
-            )
+            if isinstance(error, RegistryUnavailableError):
+                wait = max(wait, error.retry_after or 0.0)
+            self._postpone(intent, wait, code=error.code, detail=str(error))
             return
         detail = f"{error} {error.advice()}"
         self._settle(intent, Outcome(Status.ERROR, detail, code=error.code))
+
+    def _postpone(self, intent: Intent, wait: float, *, code: str, detail: str) -> None:
+        wait = min(_LONGEST_RETRY, wait)
+        until = self._clock.now() + timedelta(seconds=wait)
+        self._intents.postpone(intent, until, code=code, detail=detail)
+        _log.warning(
+            "postponed", extra={**_fields(intent), "code": code, "detail": detail, "wait": wait}
+        )
 
 
 def _fields(intent: Intent) -> dict[str, object]:

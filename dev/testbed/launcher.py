@@ -54,6 +54,16 @@ def ask(
     return Answer(status, json.loads(raw) if raw else {}, dict(found.items()), seconds)
 
 
+def fetch(url: str) -> str | None:
+    """What a loopback address answers to a GET; None when it does not."""
+    try:
+        with _OPENER.open(url, timeout=2) as response:
+            text: str = response.read().decode()
+            return text
+    except OSError:
+        return None
+
+
 class Launcher:
     """`webhook-launcher serve` with a configuration in a directory of its own.
 

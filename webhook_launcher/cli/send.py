@@ -4,16 +4,14 @@ import argparse
 import json
 import os
 import secrets
-import sys
 import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from webhook_launcher.cli import output
+from webhook_launcher.cli import options, output
 from webhook_launcher.cli.client import Client, RefusedError, UnreachableError, intents_of
-from webhook_launcher.cli.operator import conclude
-from webhook_launcher.core.errors import CommandError, LauncherError
+from webhook_launcher.cli.options import UsageError
+from webhook_launcher.cli.remote import conclude
 from webhook_launcher.core.signatures import (
     SigningKey,
     generate_key_pair,
@@ -22,31 +20,58 @@ from webhook_launcher.core.signatures import (
     sign,
 )
 
-NOT_SENT = 3
+SUCCESS, NOT_SENT = 0, 3
 _KEY_VARIABLE = "LAUNCHER_SIGNING_KEY"
+_PAUSES = (1.0, 2.0, 4.0)
+# What each part of what keygen prints is for.
+_USES = {
+    "private_key": f"for the sender alone: `send --key-file`, or ${_KEY_VARIABLE} in CI",
+    "public_key": "for the configuration: keys: [{id: …, public_key: …}] of a deploy source",
+    "secret": "for both sides: `send --key-file`, and keys: [{id: …, secret_file: …}]",
+    "token": "for a URL (token_file of a source), or for the API (token_file of admin)",
+}
 
 
-def add(commands: Any, common: argparse.ArgumentParser) -> None:
+def add(commands: Any) -> None:
     """Declare the commands."""
-    keygen = commands.add_parser("keygen", parents=[common], help="make keys, secrets and tokens")
+    keygen = commands.add_parser(
+        "keygen", parents=[options.with_json()], help="make keys, secrets and tokens"
+    )
     keygen.add_argument(
         "--type",
         choices=("ed25519", "hmac", "token"),
         default="ed25519",
-        help="ed25519: a pair for deploy events; hmac: a shared secret; token: for URLs and admin",
+        help="ed25519 (default): a pair for deploy events; hmac: one shared secret for them; "
+        "token: for the URL of a source and for the API",
     )
     keygen.set_defaults(run=_keygen)
-    send = commands.add_parser("send", parents=[common], help="sign and post a deploy event")
-    send.add_argument("--url", required=True, help="https://host/hooks/<source>")
+    send = commands.add_parser(
+        "send",
+        parents=[options.with_json(), options.with_wait()],
+        help="sign and post a deploy event",
+        epilog="exit status: 0 success, 1 failure, 2 usage, 3 could not send, 4 timed out",
+    )
     send.add_argument(
-        "--key-file", type=Path, help=f"whsk_ or whsec_ key (default: ${_KEY_VARIABLE})"
+        "--url", type=options.url, required=True, help="https://host/hooks/<source>[/<token>]"
+    )
+    send.add_argument(
+        "--key-file",
+        metavar="PATH",
+        help=f"a file with the whsk_ or whsec_ key (default: ${_KEY_VARIABLE})",
     )
     send.add_argument("--workload", required=True)
-    send.add_argument("--reference", help="default: the workload's tracked reference")
-    send.add_argument("--reason")
-    send.add_argument("--actor")
-    send.add_argument("--wait", action="store_true", help="follow it; exit by its result")
-    send.add_argument("--timeout", type=float, default=600, help="seconds to wait (600)")
+    send.add_argument(
+        "--reference", help="of its image: repository:tag@digest (default: what it tracks)"
+    )
+    send.add_argument("--reason", help="shown in the history, such as the number of the CI run")
+    send.add_argument("--actor", help="shown in the history: who asked for it")
+    send.add_argument(
+        "--retries",
+        type=options.whole(0, len(_PAUSES)),
+        default=len(_PAUSES),
+        metavar="N",
+        help="how often to send it again when nobody answers (default: 3; it counts once)",
+    )
     send.set_defaults(run=_send)
 
 
@@ -60,10 +85,12 @@ def _keygen(arguments: argparse.Namespace) -> int:
         made = {"token": secrets.token_urlsafe(32)}
     if arguments.json:
         output.as_json(made)
-    else:
-        for name, value in made.items():
-            print(f"{name}: {value}")
-    return 0
+        return SUCCESS
+    for name, value in made.items():
+        output.line(f"{name}: {value}")
+    for name in made:
+        output.note(f"  {name}: {_USES[name]}")
+    return SUCCESS
 
 
 def _send(arguments: argparse.Namespace) -> int:
@@ -75,25 +102,27 @@ def _send(arguments: argparse.Namespace) -> int:
         if (value := getattr(arguments, name)) is not None
     }
     try:
-        answer = _post(arguments.url, event, key)
+        answer = _post(arguments.url, event, key, _PAUSES[: arguments.retries])
     except (RefusedError, UnreachableError) as error:
         output.complain(error, as_document=arguments.json)
         return NOT_SENT
-    if not arguments.wait or not answer.get("intents"):
-        if arguments.json:
-            output.as_json(answer)
-        else:
-            print(f"delivery {answer['delivery']}: {answer.get('ignored') or 'accepted'}")
-        return 0
-    return _wait(arguments, answer)
+    if arguments.wait and answer.get("intents"):
+        return _wait(arguments, answer)
+    if arguments.json:
+        output.as_json(answer)
+    else:
+        output.line(f"delivery {answer['delivery']}: {answer.get('ignored') or 'accepted'}")
+    return SUCCESS
 
 
-def _post(url: str, event: dict[str, str], key: SigningKey) -> dict[str, Any]:
+def _post(
+    url: str, event: dict[str, str], key: SigningKey, pauses: tuple[float, ...]
+) -> dict[str, Any]:
     """Send, and again after an outage, under one id: the launcher accepts it at most once."""
     body = json.dumps(event).encode()
     message_id = f"msg_{secrets.token_urlsafe(18)}"
     client = Client(url)
-    for pause in (1.0, 2.0, 4.0, None):
+    for pause in (*pauses, None):
         now = int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -102,20 +131,26 @@ def _post(url: str, event: dict[str, str], key: SigningKey) -> dict[str, Any]:
             "webhook-signature": sign(message_id, now, body, [key]),
         }
         try:
-            return client.post_raw(body, headers)
+            return _checked(client, client.post_raw(body, headers))
         except (UnreachableError, RefusedError) as error:
-            passing = not isinstance(error, RefusedError) or error.status in (429, 502, 503, 504)
+            passing = not isinstance(error, RefusedError) or error.passing
             if pause is None or not passing:
                 raise
+            output.note(f"{error}; again in {pause:g} s")
             time.sleep(pause)
     raise AssertionError("unreachable: the last try returns or raises")
 
 
+def _checked(client: Client, answer: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(answer.get("delivery"), str):
+        raise client.unusable("no delivery id; is it the URL of a source, …/hooks/<source>?")
+    return answer
+
+
 def _wait(arguments: argparse.Namespace, answer: dict[str, Any]) -> int:
     parts = urlsplit(arguments.url)
-    client = Client(f"{parts.scheme}://{parts.netloc}")
     # The launcher may be reached under a path behind a proxy: keep what stands before /hooks/.
-    prefix = parts.path.partition("/hooks/")[0]
+    client = Client(f"{parts.scheme}://{parts.netloc}{parts.path.partition('/hooks/')[0]}")
     seen: set[tuple[str, str]] = set()
 
     def report(state: dict[str, Any]) -> None:
@@ -123,10 +158,10 @@ def _wait(arguments: argparse.Namespace, answer: dict[str, Any]) -> int:
             step = (intent["id"], intent["status"])
             if step not in seen and not intent["final"]:
                 seen.add(step)
-                print(f"{intent['workload']}: {intent['status']}", file=sys.stderr)
+                output.note(f"{intent['workload']}: {intent['status']}")
 
     state = client.follow(
-        lambda: client.get(f"{prefix}/api/v1/deliveries/{answer['delivery']}"),
+        *("api", "v1", "deliveries", answer["delivery"]),
         seconds=arguments.timeout,
         now=time.monotonic,
         sleep=time.sleep,
@@ -136,20 +171,16 @@ def _wait(arguments: argparse.Namespace, answer: dict[str, Any]) -> int:
 
 
 def _signing_key(arguments: argparse.Namespace) -> SigningKey:
+    if arguments.key_file:
+        text = options.secret_in(arguments.key_file, "--key-file")
+    else:
+        text = os.environ.get(_KEY_VARIABLE, "")
+    if not text:
+        raise UsageError(
+            "there is no key to sign with",
+            advice=f"Give a whsk_ or whsec_ key with --key-file or ${_KEY_VARIABLE}.",
+        )
     try:
-        if arguments.key_file:
-            text = arguments.key_file.read_text("ascii")
-        else:
-            text = os.environ.get(_KEY_VARIABLE, "")
         return parse_signing_key(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"cannot read --key-file {arguments.key_file}") from error
     except ValueError as error:
-        raise SigningKeyError(str(error)) from None
-
-
-class SigningKeyError(LauncherError):
-    """The key given to `send` cannot sign."""
-
-    code = "signing-key"
-    default_advice = f"Give a whsk_ or whsec_ key with --key-file or ${_KEY_VARIABLE}."
+        raise UsageError(f"the key cannot sign: {error}") from None

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from webhook_launcher.cli import output
-from webhook_launcher.cli.options import CONFIG_VARIABLE, path_of, settings_of
-from webhook_launcher.core.errors import StateLockedError
+from webhook_launcher.cli.options import path_of, settings_of, with_config
+from webhook_launcher.config import PATH_VARIABLE
+from webhook_launcher.core.errors import JournalError, StateLockedError
 
 
-def add(commands: Any, common: argparse.ArgumentParser) -> None:
+def add(commands: Any) -> None:
     """Declare the commands."""
-    serve = commands.add_parser("serve", parents=[common], help="run the launcher")
+    serve = commands.add_parser("serve", parents=[with_config()], help="run the launcher")
     serve.set_defaults(run=_serve)
-    check = commands.add_parser("check", parents=[common], help="check the configuration")
+    check = commands.add_parser("check", parents=[with_config()], help="check the configuration")
     check.set_defaults(run=_check)
 
 
@@ -24,7 +25,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     """Become gunicorn, once the configuration holds and nobody else has the state directory."""
     settings = settings_of(arguments)
     _refuse_second(settings.state)
-    os.environ[CONFIG_VARIABLE] = str(path_of(arguments).absolute())
+    os.environ[PATH_VARIABLE] = str(path_of(arguments).absolute())
     argv = [sys.executable, "-m", "gunicorn", "--config", "python:webhook_launcher.serving"]
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - our own interpreter, fixed arguments
@@ -32,14 +33,18 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _refuse_second(state: Path) -> None:
     """Say so now, instead of letting gunicorn's worker fail; the worker takes the lock itself."""
-    lock = state / "lock"
-    if not lock.exists():
-        return
-    with lock.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StateLockedError(f"another launcher uses the state directory {state}") from error
+    try:
+        with (state / "lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StateLockedError(
+                    f"another launcher uses the state directory {state}"
+                ) from None
+    except FileNotFoundError:
+        return  # nobody ever has; the journal makes it
+    except OSError as error:
+        raise JournalError(f"cannot use the state directory {state}: {error.strerror}") from error
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -52,9 +57,10 @@ def _check(arguments: argparse.Namespace) -> int:
                 "workloads": sorted(settings.workloads),
             }
         )
-    else:
-        print(
-            f"{settings.path}: good: {len(settings.sources)} sources, "
-            f"{len(settings.workloads)} workloads"
-        )
+        return 0
+    output.line(f"{settings.path}: good")
+    for title, names in (("sources", settings.sources), ("workloads", settings.workloads)):
+        output.line(f"  {title}: {', '.join(sorted(names)) or 'none'}")
+    if settings.admin_token is None:
+        output.note("  note: without `admin:` the API answers 403, and so do status and deploy")
     return 0

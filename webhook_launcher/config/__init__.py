@@ -5,7 +5,7 @@ from pathlib import Path
 
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section, read_yaml
-from webhook_launcher.config.secret import read_secret
+from webhook_launcher.config.secret import is_given, read_secret, read_token
 from webhook_launcher.config.settings import Limits, RegistryAccess, Settings
 from webhook_launcher.config.sources import read_source
 from webhook_launcher.config.workloads import read_poll, read_workload
@@ -14,30 +14,36 @@ from webhook_launcher.core.reference import parse_registry
 from webhook_launcher.core.source import Kind, Source
 from webhook_launcher.core.workload import PollSettings, Workload
 
-__all__ = ["Limits", "RegistryAccess", "Settings", "load", "parse"]
+__all__ = ["DEFAULT_PATH", "PATH_VARIABLE", "Limits", "RegistryAccess", "Settings", "load", "parse"]
 
+# Where the file is: `--config`, else this variable of the environment, else the default path.
+PATH_VARIABLE = "LAUNCHER_CONFIG"
 DEFAULT_PATH = Path("/etc/webhook-launcher/config.yml")
 _STATE = Path("/var/lib/webhook-launcher")
 _LISTEN = ("127.0.0.1", 8080)
+_MAX_FILE = 1024**2
 
 
 def load(path: Path, kinds: Mapping[str, Kind]) -> Settings:
     """Read and check a file. Raises ConfigurationError with every problem found."""
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE + 1)
     except OSError as error:
-        raise ConfigurationError(
-            [Problem(str(path), f"cannot be read ({error.strerror}); name one with --config PATH")]
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError([Problem(str(path), "is not UTF-8 text")]) from error
+        raise _unreadable(path, f"cannot be read: {error.strerror}; --config names it") from None
+    if len(content) > _MAX_FILE:
+        raise _unreadable(path, "is longer than 1MiB; is it the right file?")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _unreadable(path, "is not UTF-8 text") from None
     return parse(text, path, kinds)
 
 
 def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
     """The settings in a text; relative paths in it are relative to `path`'s directory."""
     problems: list[Problem] = []
-    top = Section(read_yaml(text), "", problems, path.absolute().parent)
+    top = Section(read_yaml(text, problems), "", problems, path.absolute().parent)
     poll = read_poll(top, PollSettings())
     settings = Settings(
         path=path.absolute(),
@@ -47,23 +53,25 @@ def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
         poll=poll,
         limits=_limits(top),
         admin_token=_admin(top),
-        registries={host: _registry(section, host) for host, section in top.sections("registries")},
+        registries=_registries(top),
         sources=_sources(top, kinds),
         workloads={
             name: read_workload(section, name, poll) for name, section in top.sections("workloads")
         },
     )
     top.finish()
-    if not problems:
-        _cross_check(top, settings)
+    _cross_check(top, settings)
     if problems:
         raise ConfigurationError(problems)
     return settings
 
 
+def _unreadable(path: Path, message: str) -> ConfigurationError:
+    return ConfigurationError([Problem(str(path), message)])
+
+
 def _limits(top: Section) -> Limits:
-    section = top.section("limits")
-    default = Limits()
+    section, default = top.section("limits"), Limits()
     limits = Limits(
         section.take("body", values.size, default.body),
         section.take("pending", values.number(1, 1_000_000), default.pending),
@@ -74,37 +82,53 @@ def _limits(top: Section) -> Limits:
 
 def _admin(top: Section) -> bytes | None:
     section = top.section("admin")
-    token = read_secret(section, "token")
+    token = read_token(section, "token")
     section.finish()
+    if "admin" in top and not is_given(section, "token"):
+        section.problem("", "needs token_file (or token); leave admin out to turn the API off")
     return token
+
+
+def _registries(top: Section) -> dict[str, RegistryAccess]:
+    found: dict[str, RegistryAccess] = {}
+    for host, section in top.sections("registries"):
+        access = _registry(section, host)
+        if access.host in found:
+            section.problem("", f"{access.host} is given twice, under two of its names")
+        found[access.host] = access
+    return found
 
 
 def _registry(section: Section, host: str) -> RegistryAccess:
     try:
         host = parse_registry(host)
     except InvalidReferenceError as error:
-        section.problem("", str(error))
+        section.problem("", f"{error}; write it as in image references, such as ghcr.io")
     password = read_secret(section, "password")
     access = RegistryAccess(
         host,
         section.take("insecure", values.boolean, False),
         section.take("username", values.text, None),
-        password.decode("utf-8", "replace") if password is not None else None,
+        _text_of(section, password),
         section.take("token_realm_host", values.registry, None),
     )
     section.finish()
-    if (access.username is None) != (access.password is None):
+    if ("username" in section) != is_given(section, "password"):
         section.problem("", "needs both username and password (or password_file), or neither")
     return access
+
+
+def _text_of(section: Section, password: bytes | None) -> str | None:
+    try:
+        return None if password is None else password.decode("utf-8")
+    except UnicodeDecodeError:
+        section.problem("password_file", "is not UTF-8 text")
+        return None
 
 
 def _sources(top: Section, kinds: Mapping[str, Kind]) -> dict[str, Source]:
     found = {}
     for name, section in top.sections("sources"):
-        try:
-            values.name(name)
-        except ValueError as error:
-            section.problem("", f"the name {error}")
         source = read_source(section, name, kinds)
         if source is not None:
             found[name] = source
@@ -120,20 +144,27 @@ def _cross_check(top: Section, settings: Settings) -> None:
             top.problem(
                 f"sources.{source.name}.workloads", f"{unknown!r} is not under `workloads:`"
             )
-    _check_projects(top, settings.workloads)
+    _check_projects(top, list(settings.workloads.values()))
 
 
-def _check_projects(top: Section, workloads: Mapping[str, Workload]) -> None:
-    by_project: dict[str, Workload] = {}
-    for workload in workloads.values():
-        other = by_project.setdefault(workload.project.name, workload)
-        if other is workload:
-            continue
-        shared = set(workload.project.services) & set(other.project.services)
-        same = not workload.project.services and workload.repository == other.repository
-        if shared or same or workload.project.inline or other.project.inline:
+def _check_projects(top: Section, workloads: list[Workload]) -> None:
+    """Workloads may share a compose project, but no service of it."""
+    for index, workload in enumerate(workloads):
+        other = next((o for o in workloads[:index] if _collide(o, workload)), None)
+        if other is not None:
             top.problem(
                 f"workloads.{workload.name}.compose",
                 f"touches the same services of project {workload.project.name!r} as workload "
                 f"{other.name!r}; give each its own `project` or `services`",
             )
+
+
+def _collide(one: Workload, other: Workload) -> bool:
+    if one.project.name != other.project.name:
+        return False
+    if one.project.inline is not None or other.project.inline is not None:
+        return True  # we write that document, and it is the whole project
+    if one.project.services and other.project.services:
+        return bool(set(one.project.services) & set(other.project.services))
+    # Without `services` it is those that use the image.
+    return one.repository == other.repository

@@ -5,43 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
+from webhook_launcher.config.syntax import read_yaml
+from webhook_launcher.core.errors import Problem
 
-from webhook_launcher.core.errors import ConfigurationError, Problem
+__all__ = ["Section", "read_yaml"]
 
 T = TypeVar("T")
 _MISSING: Any = object()
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys (PyYAML keeps the last one in silence)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key_node.tag != "tag:yaml.org,2002:merge" and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} appears twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(text: str) -> Mapping[str, Any]:
-    """The document's top mapping; ConfigurationError with line and column otherwise."""
-    try:
-        # A SafeLoader subclass: constructs plain values only.
-        loaded = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigurationError([Problem(place, str(error.problem))]) from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError([Problem("", f"not YAML: {error}")]) from error
-    if not isinstance(loaded, dict):
-        raise ConfigurationError([Problem("", "the file must be a mapping (`workloads:` and so on)")])
-    return loaded
 
 
 class Section:
@@ -53,9 +23,9 @@ class Section:
         self.base = base
         self._known: list[str] = []
         self._taken: set[str] = set()
-        self._values: dict[str, Any] = {}
+        self._values: Mapping[str, Any] = {}
         if isinstance(value, dict):
-            self._values = {str(key): item for key, item in value.items()}
+            self._values = value
         else:
             self.problem("", "must be a mapping of keys to values")
 
@@ -86,7 +56,7 @@ class Section:
             return parse(value)
         except ValueError as error:
             self.problem(key, str(error))
-            return None if default is _MISSING else default  # type: ignore[return-value]
+            return None if default is _MISSING else default  # type: ignore[return-value] # ditto
 
     def section(self, key: str) -> "Section":
         """A nested section; an empty one when the key is absent."""
@@ -95,9 +65,12 @@ class Section:
 
     def sections(self, key: str) -> Iterator[tuple[str, "Section"]]:
         """Named sections below a key, such as the workloads by name."""
-        parent = self.section(key)
-        for name, value in parent._values.items():
-            yield name, Section(value, parent.at(name), self.problems, self.base)
+        yield from self.section(key).children()
+
+    def children(self) -> Iterator[tuple[str, "Section"]]:
+        """Every key of this section with the section below it."""
+        for name, value in self._values.items():
+            yield name, Section(value, self.at(name), self.problems, self.base)
 
     def items(self, key: str) -> list["Section"]:
         """A list of sections below a key."""

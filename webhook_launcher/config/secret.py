@@ -1,20 +1,22 @@
 """Secrets in the configuration: every `X` may be given as `X_file`, and is never empty."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
 from webhook_launcher.core.signatures import VerificationKey, parse_verification_key
 from webhook_launcher.core.source import Secret
 
-T = TypeVar("T")
 _MAX_SECRET_FILE = 64 * 1024
 
 
+def is_given(section: Section, key: str) -> bool:
+    """True when `key` or `key_file` is written there, readable or not."""
+    return key in section or f"{key}_file" in section
+
+
 def read_secret(section: Section, key: str) -> bytes | None:
-    """The bytes of `key` or of the file `key_file`; None when neither is given."""
+    """The bytes of `key` or of the file `key_file`; None when there are none."""
     value = section.take(key, values.text, None)
     path = section.take(f"{key}_file", values.path_from(section.base), None)
     if value is not None and path is not None:
@@ -26,12 +28,23 @@ def read_secret(section: Section, key: str) -> bytes | None:
     return _read(section, f"{key}_file", path)
 
 
+def read_token(section: Section, key: str) -> bytes | None:
+    """A secret that travels in a header or URL by itself: long, visible ASCII."""
+    token = read_secret(section, key)
+    fault = values.token_fault(token) if token is not None else None
+    if fault:
+        section.problem(_written(section, key), fault)
+    return token
+
+
 def read_secrets(section: Section, one: str, many: str) -> tuple[Secret, ...]:
     """Secrets given as one (`secret`) or as a list of `{id, secret}` for rotation (`secrets`)."""
-    return tuple(
-        Secret(identity, value)
-        for identity, value in _identified(section, one, many, _secret_of(one))
-    )
+    return _identified(section, one, many, token=False)
+
+
+def read_tokens(section: Section, one: str, many: str) -> tuple[Secret, ...]:
+    """The same for the last part of a URL."""
+    return _identified(section, one, many, token=True)
 
 
 def read_keys(section: Section) -> tuple[VerificationKey, ...]:
@@ -48,44 +61,43 @@ def read_keys(section: Section) -> tuple[VerificationKey, ...]:
 
 
 def _verification_key(item: Section, identity: str) -> VerificationKey | None:
-    public, secret = read_secret(item, "public_key"), read_secret(item, "secret")
-    given = public or secret
-    if given is None or (public and secret):
+    kinds = {"public_key": "v1a", "secret": "v1"}
+    texts = {kind: read_secret(item, kind) for kind in kinds}
+    given = [kind for kind in kinds if is_given(item, kind)]
+    if len(given) != 1:
         item.problem("", "needs exactly one of public_key (whpk_…) and secret (whsec_…)")
         return None
+    kind = given[0]
+    text = texts[kind]
+    if text is None:
+        return None  # reported: the file cannot be read, or it is empty
+    place = _written(item, kind)
     try:
-        key = parse_verification_key(identity, given.decode("utf-8", "replace"))
+        key = parse_verification_key(identity, text.decode("utf-8", "replace"))
     except ValueError as error:
-        item.problem("public_key" if public else "secret", str(error))
+        item.problem(place, str(error))
         return None
-    if public and key.scheme == "v1":
-        item.problem("public_key", "is a shared secret; write it as secret or secret_file")
+    if key.scheme != kinds[kind]:
+        other = "secret or secret_file" if kind == "public_key" else "public_key"
+        what = "a shared secret" if kind == "public_key" else "a public key"
+        item.problem(place, f"is {what}; write it as {other}")
     return key
 
 
-def _secret_of(one: str) -> Callable[[Section], bytes | None]:
-    def read(item: Section) -> bytes | None:
-        value = read_secret(item, one)
-        if value is None:
-            item.problem("", f"needs {one} or {one}_file")
-        return value
-
-    return read
-
-
-def _identified(
-    section: Section, one: str, many: str, read: Callable[[Section], bytes | None]
-) -> list[tuple[str, bytes]]:
-    single = read_secret(section, one)
-    found = [("default", single)] if single is not None else []
+def _identified(section: Section, one: str, many: str, *, token: bool) -> tuple[Secret, ...]:
+    read = read_token if token else read_secret
+    single = read(section, one)
+    found = [Secret("default", single)] if single is not None else []
     for item in section.items(many):
         identity = item.take("id", values.identifier)
-        value = read(item)
+        value = read(item, one)
         item.finish()
         if value is not None:
-            found.append((identity, value))
-    _report_twice(section, many, [identity for identity, _ in found])
-    return found
+            found.append(Secret(identity, value))
+        elif not is_given(item, one):
+            item.problem("", f"needs {one} or {one}_file")
+    _report_twice(section, many, [secret.id for secret in found])
+    return tuple(found)
 
 
 def _report_twice(section: Section, key: str, ids: list[str]) -> None:
@@ -93,18 +105,23 @@ def _report_twice(section: Section, key: str, ids: list[str]) -> None:
         section.problem(key, "two entries have the same id")
 
 
+def _written(section: Section, key: str) -> str:
+    return key if key in section else f"{key}_file"
+
+
 def _read(section: Section, key: str, path: Path) -> bytes | None:
     """A secret file's bytes without the line ends that editors add."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_SECRET_FILE + 1)
     except OSError as error:
         section.problem(key, f"cannot read {path}: {error.strerror}")
+        return None
+    if len(content) > _MAX_SECRET_FILE:
+        section.problem(key, f"{path} is longer than 64KiB; is it the right file?")
         return None
     content = content.strip(b"\r\n")
     if not content.strip():
         section.problem(key, f"{path} is empty; an empty secret would let anybody in")
-        return None
-    if len(content) > _MAX_SECRET_FILE:
-        section.problem(key, f"{path} is longer than 64KiB; is it the right file?")
         return None
     return content

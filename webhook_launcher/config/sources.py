@@ -1,64 +1,71 @@
 """The `sources:` section."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
-from webhook_launcher.config.secret import read_keys, read_secrets
-from webhook_launcher.core.source import Kind, Secret, Source
+from webhook_launcher.config.secret import is_given, read_keys, read_secrets, read_tokens
+from webhook_launcher.core.source import Kind, Source
 
-# Shorter ones can be guessed: a URL token is the only thing between the network and a redeploy.
-_MIN_TOKEN = 16
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
+_WAYS = {
+    "secrets": ("secret_file", ("secret", "secrets")),
+    "tokens": ("token_file", ("token", "tokens")),
+    "keys": ("keys", ("keys",)),
+}
 
 
 def read_source(section: Section, name: str, kinds: Mapping[str, Kind]) -> Source | None:
     """One source; None when its kind is not known (every problem is recorded)."""
-    kind = kinds.get(section.take("kind", _one_of(kinds), "") or "")
+    values.check_name(section, name)
+    if "kind" not in section:
+        section.problem("kind", f"is missing; known kinds: {', '.join(sorted(kinds))}")
+        return None
+    kind = kinds.get(section.take("kind", _one_of(kinds), ""))
     if kind is None:
-        if "kind" not in section:
-            section.problem("kind", f"is missing; known kinds: {', '.join(sorted(kinds))}")
         return None
     source = Source(
         name=name,
         kind=kind.name,
         registry=section.take("registry", values.registry, kind.registry),
         secrets=read_secrets(section, "secret", "secrets"),
-        tokens=_tokens(section),
+        tokens=read_tokens(section, "token", "tokens"),
         keys=read_keys(section),
-        header=section.take("header", values.text, kind.header) if kind.header else None,
+        header=section.take("header", _header, kind.header) if kind.header else None,
         tolerance=timedelta(seconds=section.take("tolerance", values.duration, 300.0)),
         workloads=_scope(section),
         options=_options(section, kind),
     )
     section.finish()
-    _check(section, source, kind)
+    _check_credentials(section, kind)
+    if kind.needs_registry and source.registry is None and "registry" not in section:
+        section.problem("registry", f"is missing: kind {kind.name} has no registry of its own")
     return source
 
 
 def _one_of(kinds: Mapping[str, Kind]) -> Any:
     def parse(value: Any) -> str:
-        if value not in kinds:
+        if not isinstance(value, str) or value not in kinds:
             raise ValueError(f"must be one of {', '.join(sorted(kinds))}")
-        return str(value)
+        return value
 
     return parse
 
 
-def _tokens(section: Section) -> tuple[Secret, ...]:
-    tokens = read_secrets(section, "token", "tokens")
-    for token in tokens:
-        if len(token.value) < _MIN_TOKEN or not token.value.decode("latin-1").isascii():
-            section.problem("token", f"must be at least {_MIN_TOKEN} ASCII characters; try keygen")
-        elif not all(c.isalnum() or c in "-._~" for c in token.value.decode("ascii")):
-            section.problem("token", "must be letters, digits and -._~ since it is part of a URL")
-    return tokens
+def _header(value: Any) -> str:
+    if not _HEADER.fullmatch(values.text(value)):
+        raise ValueError("must be the name of a header, such as Authorization")
+    return str(value)
 
 
 def _scope(section: Section) -> frozenset[str] | None:
-    names = section.take("workloads", values.names, None)
-    return frozenset(names) if names is not None else None
+    """Fails closed: a scope that cannot be read is no scope at all, not every workload."""
+    nobody: tuple[str, ...] = ()
+    names = section.take("workloads", values.names, nobody)
+    return frozenset(names) if "workloads" in section else None
 
 
 def _options(section: Section, kind: Kind) -> dict[str, object]:
@@ -73,18 +80,13 @@ def _options(section: Section, kind: Kind) -> dict[str, object]:
     return found
 
 
-def _check(section: Section, source: Source, kind: Kind) -> None:
-    given = {
-        "secrets": bool(source.secrets),
-        "tokens": bool(source.tokens),
-        "keys": bool(source.keys),
-    }
-    if kind.credentials and not any(given[key] for key in kind.credentials & given.keys()):
-        wanted = {"secrets": "secret_file", "tokens": "token_file", "keys": "keys"}
-        needed = " or ".join(sorted(wanted[key] for key in kind.credentials & given.keys()))
+def _check_credentials(section: Section, kind: Kind) -> None:
+    """By what is written, not by what could be read: an unreadable file is reported as such."""
+    given = {way: any(is_given(section, key) for key in keys) for way, (_, keys) in _WAYS.items()}
+    wanted = sorted(kind.credentials & given.keys())
+    if wanted and not any(given[way] for way in wanted):
+        needed = " or ".join(_WAYS[way][0] for way in wanted)
         section.problem("", f"needs {needed}: without it anybody could send events")
-    for key in ("secrets", "keys"):
-        if given[key] and key not in kind.credentials:
-            section.problem(key, f"is not used by kind {kind.name}; it proves nothing there")
-    if kind.needs_registry and source.registry is None:
-        section.problem("registry", f"is missing: kind {kind.name} has no registry of its own")
+    for way in ("secrets", "keys"):
+        if given[way] and way not in kind.credentials:
+            section.problem(way, f"is not used by kind {kind.name}; it proves nothing there")

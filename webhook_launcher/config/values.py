@@ -1,21 +1,36 @@
-"""Parsers of single configuration values: each returns the value or raises ValueError saying
-what to write instead. None of them quotes a value that may be a secret.
+"""Parsers of single configuration values.
+
+Each returns the value or raises ValueError saying what to write instead. None of them quotes a
+value that may be a secret.
 """
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from webhook_launcher.config.document import Section
 from webhook_launcher.core import reference
 from webhook_launcher.core.errors import InvalidReferenceError
 
 V = TypeVar("V")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
+_LONGEST = 366 * 86400.0
 _SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_SIZE = re.compile(r"([0-9]+)(B|KiB|MiB|GiB)")
+_SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
+_LARGEST = 1024**3
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_LISTEN = re.compile(
+    r"(?P<host>[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*):(?P<port>[0-9]{1,5})"
+)
+_MAX_PORT = 65535
+# Shorter ones can be guessed: a token is the only thing between the network and a redeploy.
+_MIN_TOKEN = 16
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750: what may follow `Bearer`
+# Compose reads these words as booleans too, where one is wanted.
+_BOOLEANS = {"yes": True, "on": True, "no": False, "off": False}
 
 
 def text(value: Any) -> str:
@@ -39,8 +54,18 @@ def name(value: Any) -> str:
     return str(value)
 
 
+def check_name(section: Section, text: str) -> None:
+    """Record a problem when the key of a section is no name."""
+    try:
+        name(text)
+    except ValueError as error:
+        section.problem("", f"the name {error}")
+
+
 def boolean(value: Any) -> bool:
     """True or false."""
+    if isinstance(value, str) and value.lower() in _BOOLEANS:
+        return _BOOLEANS[value.lower()]
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
@@ -58,17 +83,30 @@ def number(low: int, high: int) -> Callable[[Any], int]:
 
 
 def duration(value: Any) -> float:
-    """Seconds from `500ms`, `30s`, `15m`, `72h` or `7d`."""
+    """Seconds, more than none, from `500ms`, `30s`, `15m`, `72h` or `7d`."""
+    seconds = duration_or_zero(value)
+    if seconds == 0:
+        raise ValueError("must be more than 0")
+    return seconds
+
+
+def duration_or_zero(value: Any) -> float:
+    """Seconds from `0s` on."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not found:
         raise ValueError("must be a duration such as 500ms, 30s, 15m, 72h or 7d")
-    return float(found[1]) * _UNITS[found[2]]
+    seconds = float(found[1]) * _UNITS[found[2]]
+    if seconds > _LONGEST:
+        raise ValueError("must be at most 366d")
+    return seconds
 
 
 def duration_or_off(value: Any) -> float | None:
-    """A duration, or None for `off` (which YAML 1.1 reads as false)."""
+    """A duration, or None for `off`."""
     if value is False or value == "off":
         return None
+    if value is True or not isinstance(value, str):
+        raise ValueError("must be a duration such as 15m, or off")
     seconds = duration(value)
     if seconds < 1:
         raise ValueError("must be at least 1s, or off")
@@ -78,8 +116,8 @@ def duration_or_off(value: Any) -> float | None:
 def size(value: Any) -> int:
     """Bytes from `64KiB` or `1MiB`."""
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if not found or int(found[1]) == 0:
-        raise ValueError("must be a size such as 64KiB or 1MiB")
+    if not found or not 0 < int(found[1]) * _SIZES[found[2]] <= _LARGEST:
+        raise ValueError("must be a size such as 64KiB or 1MiB, at most 1GiB")
     return int(found[1]) * _SIZES[found[2]]
 
 
@@ -91,23 +129,37 @@ def share(value: Any) -> float:
     return int(found[1]) / 100
 
 
-def argv(value: Any) -> tuple[str, ...]:
-    """A command as a list of strings; never a shell line."""
-    if not isinstance(value, list) or not value or not all(isinstance(v, str) and v for v in value):
-        raise ValueError('must be a list of strings such as ["/usr/local/bin/get-latest", "web"]')
-    return tuple(value)
+def argv_from(base: Path) -> Callable[[Any], tuple[str, ...]]:
+    """A command as a list of strings, never a shell line; `./get` is relative to the file."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        if not _are_texts(value):
+            raise ValueError('must be a list of strings such as ["/usr/local/bin/get", "web"]')
+        program, *arguments = value
+        if "/" in program:
+            program = str(path_from(base)(program))
+        return (program, *arguments)
+
+    return parse
 
 
-def argvs(value: Any) -> tuple[tuple[str, ...], ...]:
+def argvs_from(base: Path) -> Callable[[Any], tuple[tuple[str, ...], ...]]:
     """One command, or a list of commands."""
-    if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
-        return tuple(argv(item) for item in value)
-    return (argv(value),)
+    argv = argv_from(base)
+
+    def parse(value: Any) -> tuple[tuple[str, ...], ...]:
+        if value == []:
+            return ()
+        if isinstance(value, list) and all(isinstance(item, list) for item in value):
+            return tuple(argv(item) for item in value)
+        return (argv(value),)
+
+    return parse
 
 
 def names(value: Any) -> tuple[str, ...]:
     """A non-empty list of names, such as services or workloads."""
-    if not isinstance(value, list) or not value or not all(isinstance(v, str) and v for v in value):
+    if not _are_texts(value):
         raise ValueError("must be a non-empty list of names")
     if len(set(value)) != len(value):
         raise ValueError("names one thing twice")
@@ -115,16 +167,46 @@ def names(value: Any) -> tuple[str, ...]:
 
 
 def listen(value: Any) -> tuple[str, int]:
-    """Host and port from `127.0.0.1:8080` or `[::1]:8080`."""
-    host, colon, port = text(value).rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or not 0 <= int(port) < 65536:
+    """Host and port from `127.0.0.1:8080` or `[::1]:8080`; `:8080` is every address."""
+    found = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+    if not found or int(found["port"]) > _MAX_PORT:
         raise ValueError("must be host:port such as 127.0.0.1:8080")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - `:8080` means every address
+    return found["host"].strip("[]") or "0.0.0.0", int(found["port"])  # noqa: S104 - as asked for
 
 
 def path_from(base: Path) -> Callable[[Any], Path]:
     """A path; relative ones are relative to the configuration file."""
-    return lambda value: (base / text(value)).absolute()
+
+    def parse(value: Any) -> Path:
+        path = text(value)
+        if "\0" in path:
+            raise ValueError("must be a path")
+        return (base / path).absolute()
+
+    return parse
+
+
+def token_fault(token: bytes) -> str | None:
+    """What is wrong with a secret that travels in a header or URL by itself."""
+    written = token.decode("latin-1")
+    if len(token) < _MIN_TOKEN:
+        return f"must have at least {_MIN_TOKEN} characters; `webhook-launcher keygen --type token`"
+    if not _TOKEN.fullmatch(written):
+        return (
+            "must be letters, digits and -._~+/= in one line, since it travels in a header or URL"
+        )
+    return None
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can hold, unchanged; ValueError otherwise."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("has a number that is not finite")
+    return value
 
 
 def registry(value: Any) -> str:
@@ -149,3 +231,11 @@ def _checked(parse: Callable[[str], V], value: Any, wanted: str) -> V:
         return parse(text(value))
     except InvalidReferenceError as error:
         raise ValueError(f"must be {wanted} ({error})") from error
+
+
+def _are_texts(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, str) and item and "\0" not in item for item in value)
+    )

@@ -1,12 +1,11 @@
 """The `workloads:` section."""
 
-import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
-from webhook_launcher.core.reference import Repository
 from webhook_launcher.core.workload import (
     ComposeProject,
     HealthSettings,
@@ -19,20 +18,17 @@ from webhook_launcher.core.workload import (
 
 # In the contract and not built yet: named, so that the message is not "unknown key".
 _LATER = ("semver", "pattern", "file")
-# The launcher's own default project name; the seed's agent refuses the name of its own project.
+_TRACKS = "{tag: stable}, {command: [...]} or none"
+# A confidential VM runs its own launcher under this name; the seed's agent refuses it as well.
 _RESERVED = frozenset({"dstack"})
 
 
 def read_workload(section: Section, name: str, poll: PollSettings) -> Workload:
     """One workload; problems are recorded in the section."""
-    try:
-        values.name(name)
-    except ValueError as error:
-        section.problem("", f"the name {error}")
-    image: Repository = section.take("image", values.repository)
+    values.check_name(section, name)
     workload = Workload(
         name=name,
-        repository=image,
+        repository=section.take("image", values.repository),
         track=_track(section),
         project=_project(section, name),
         health=_health(section),
@@ -47,9 +43,6 @@ def read_workload(section: Section, name: str, poll: PollSettings) -> Workload:
 
 def read_poll(section: Section, default: PollSettings) -> PollSettings:
     """The `poll` key: `{every: 15m, jitter: 20%}`; absent parts are inherited."""
-    if "poll" not in section:
-        section.take("poll", values.text, "")
-        return default
     poll = section.section("poll")
     found = PollSettings(
         poll.take("every", values.duration_or_off, default.every),
@@ -61,66 +54,101 @@ def read_poll(section: Section, default: PollSettings) -> PollSettings:
 
 def _track(section: Section) -> Track:
     """`{tag: stable}`, `{command: [...]}` or `none`."""
-    if section.take("track", _is_none, None):
-        return Track(TrackKind.NONE)
     if "track" not in section:
-        section.problem("track", "is missing; write {tag: stable}, {command: [...]} or none")
+        section.take("track", values.text, "")
+        section.problem("track", f"is missing; write {_TRACKS}")
+        return Track(TrackKind.NONE)
+    # A `track:` left empty is no decision to follow nothing.
+    if section.take("track", _names_no_tracker, False):
         return Track(TrackKind.NONE)
     track = section.section("track")
-    for key in _LATER:
-        if key in track:
-            track.take(key, lambda _: None)
-            track.problem(key, "is not available in this version; use tag, command or none")
     tag = track.take("tag", values.tag, None)
-    command = track.take("command", values.argv, None)
+    command = track.take("command", values.argv_from(section.base), None)
     timeout = track.take("timeout", values.duration, 30.0)
+    later = [key for key in _LATER if key in track]
+    for key in later:
+        track.take(key, lambda value: value, None)
+        track.problem(key, "is not available in this version; use tag, command or none")
     track.finish()
-    if tag and command:
-        track.problem("", "follows two things; keep tag or command")
-    if command:
+    given = [key for key in ("tag", "command") if key in track]
+    if len(given) + len(later) > 1:
+        track.problem("", f"follows several things; keep one of {', '.join(given + later)}")
+    elif not given and not later:
+        track.problem("", f"must be {_TRACKS}")
+    if "timeout" in track and "command" not in track:
+        track.problem("timeout", "limits a command; there is none")
+    if command is not None:
         return Track(TrackKind.COMMAND, argv=command, timeout=timeout)
-    if tag is None and not any(key in track for key in ("tag", "command", *_LATER)):
-        track.problem("", "needs tag or command")
     return Track(TrackKind.TAG, tag=tag)
 
 
-def _is_none(value: Any) -> bool:
-    return value is None or value == "none"
+def _names_no_tracker(value: Any) -> bool:
+    if isinstance(value, dict):
+        return False
+    if value != "none":
+        raise ValueError(f"must be {_TRACKS}")
+    return True
 
 
 def _project(section: Section, name: str) -> ComposeProject:
     compose = section.section("compose")
-    if "compose" not in section:
-        section.problem("compose", "is missing; write {file: compose.yml} or {inline: {…}}")
-    files = compose.take("file", _files(section.base), ())
+    no_files: tuple[Path, ...] = ()
+    files = compose.take("file", _files(section.base), no_files)
     inline = compose.take("inline", _inline, None)
-    directory = compose.take(
-        "directory",
-        values.path_from(section.base),
-        files[0].parent if files else section.base.absolute(),
-    )
+    beside = files[0].parent if files else section.base
     project = ComposeProject(
-        name=compose.take("project", _project_name, re.sub(r"[^a-z0-9_-]", "", name.lower())),
-        directory=directory,
+        name=compose.take("project", _project_name, name),
+        directory=compose.take("directory", _directory(section.base), beside),
         files=files,
         inline=inline,
         services=compose.take("services", values.names, ()),
     )
     compose.finish()
-    if files and inline is not None:
+    if "project" not in compose and name in _RESERVED:
+        compose.problem("project", _reserved(name))
+    if "file" in compose and "inline" in compose:
         compose.problem("", "has both file and inline; keep one")
-    if "compose" in section and not files and inline is None and "directory" not in compose:
-        compose.problem("", "needs file, inline, or directory (compose's own file names in it)")
+    if not any(key in compose for key in ("file", "inline", "directory")):
+        compose.problem(
+            "", "needs file, inline, or directory (with one of compose's own file names in it)"
+        )
+    _check_services(compose, inline, project.services)
     return project
 
 
+def _check_services(
+    compose: Section, inline: Mapping[str, Any] | None, services: tuple[str, ...]
+) -> None:
+    if inline is None:
+        return
+    for unknown in sorted(set(services) - inline["services"].keys()):
+        compose.problem("services", f"{unknown!r} is not a service of the inline document")
+
+
 def _project_name(value: Any) -> str:
-    if values.name(value) in _RESERVED:
-        raise ValueError(f"{value!r} belongs to the platform; choose another project name")
-    return str(value)
+    name = values.name(value)
+    if name in _RESERVED:
+        raise ValueError(_reserved(name))
+    return name
 
 
-def _files(base: Path) -> Any:
+def _reserved(name: str) -> str:
+    return f"{name!r} belongs to the platform; choose another project name"
+
+
+def _directory(base: Path) -> Callable[[Any], Path]:
+    path = values.path_from(base)
+
+    def parse(value: Any) -> Path:
+        found = path(value)
+        if not found.is_dir():
+            raise ValueError(f"{found} is not a directory")
+        return found
+
+    return parse
+
+
+def _files(base: Path) -> Callable[[Any], tuple[Path, ...]]:
     path = values.path_from(base)
 
     def parse(value: Any) -> tuple[Path, ...]:
@@ -136,20 +164,21 @@ def _files(base: Path) -> Any:
     return parse
 
 
-def _inline(value: Any) -> dict[str, object]:
+def _inline(value: Any) -> dict[str, Any]:
     services = value.get("services") if isinstance(value, dict) else None
     if not isinstance(services, dict) or not services:
         raise ValueError("must be a compose document with at least one service under `services`")
     for service, body in services.items():
         if body is not None and not isinstance(body, dict):
             raise ValueError(f"service {service!r} must be a mapping")
-    return dict(value)
+    return dict(values.plain(value))
 
 
 def _health(section: Section) -> HealthSettings:
     health = section.section("health")
     found = HealthSettings(
-        health.take("timeout", values.duration, None), health.take("settle", values.duration, None)
+        health.take("timeout", values.duration, None),
+        health.take("settle", values.duration_or_zero, None),
     )
     health.finish()
     return found
@@ -157,9 +186,10 @@ def _health(section: Section) -> HealthSettings:
 
 def _hooks(section: Section) -> Hooks:
     hooks = section.section("hooks")
+    argvs = values.argvs_from(section.base)
     found = Hooks(
-        hooks.take("before", values.argvs, ()),
-        hooks.take("after", values.argvs, ()),
+        hooks.take("before", argvs, ()),
+        hooks.take("after", argvs, ()),
         hooks.take("timeout", values.duration, 60.0),
     )
     hooks.finish()

@@ -94,7 +94,10 @@ class UnknownWorkloadError(CommandError):
     """The named workload is not in the configuration."""
 
     code = "unknown-workload"
-    default_advice = "Use a name from the `workloads:` section; `webhook-launcher status` lists them."
+    default_advice = (
+        "Use a name from the `workloads:` section; `webhook-launcher status` lists "
+        "them."
+    )
 
 
 class NoPreviousReleaseError(CommandError):
@@ -158,7 +161,10 @@ class MalformedEventError(EventError):
     """The delivery is authentic and cannot be read, or contradicts itself."""
 
     code = "malformed-event"
-    default_advice = "Check that the sender posts the event kind that this source is configured for."
+    default_advice = (
+        "Check that the sender posts the event kind that this source is configured "
+        "for."
+    )
 
 
 class UnreadableBodyError(MalformedEventError):
@@ -178,7 +184,10 @@ class OutOfScopeError(EventError):
     """The event is readable and names what it may not, or cannot, name."""
 
     code = "out-of-scope"
-    default_advice = "Check the workload's `image` and the source's `workloads` in the configuration."
+    default_advice = (
+        "Check the workload's `image` and the source's `workloads` in the "
+        "configuration."
+    )
 
 
 class VerificationError(LauncherError):
@@ -198,7 +207,10 @@ class DigestMismatchError(VerificationError):
     """Bytes, a header or a container do not have the digest that was asked for."""
 
     code = "digest-mismatch"
-    default_advice = "Something between the publisher and this host serves other bytes; nothing was run."
+    default_advice = (
+        "Something between the publisher and this host serves other bytes; nothing was "
+        "run."
+    )
 
 
 class UnsupportedManifestError(VerificationError):
@@ -238,7 +250,10 @@ class ManifestNotFoundError(RegistryError):
     """404: the tag or digest is not there (or is not visible yet)."""
 
     code = "manifest-not-found"
-    default_advice = "Check that the push finished and that the repository and tag are spelled right."
+    default_advice = (
+        "Check that the push finished and that the repository and tag are spelled "
+        "right."
+    )
 
 
 class RegistryUnavailableError(RegistryError):
@@ -288,7 +303,10 @@ class ComposeError(EngineError):
     """Compose refused or failed; `output` is what it printed, bounded."""
 
     code = "compose-failed"
-    default_advice = "Run the printed command by hand with `docker compose config` to see the fault."
+    default_advice = (
+        "Run the printed command by hand with `docker compose config` to see the "
+        "fault."
+    )
 
     def __init__(self, happened: str, *, output: str = "", advice: str | None = None) -> None:
         super().__init__(happened, advice=advice)

@@ -28,11 +28,6 @@ class Action(StrEnum):
     ROLLBACK = "rollback"  # run the previous release
     RESTORE = "restore"  # run the current release, which was removed or changed by hand
 
-    @property
-    def explicit(self) -> bool:
-        """True when a result is asked for, not only a look."""
-        return self in (Action.DEPLOY, Action.ROLLBACK)
-
 
 class Status(StrEnum):
     """Deployment status, in GitHub's spelling; intents use the same words."""
@@ -109,6 +104,30 @@ class Wish:
     reference: Reference | None = None
     hint: bool = False
 
+    @property
+    def explicit(self) -> bool:
+        """True when somebody asks for a result, not only for a look.
+
+        A signed deploy event or an operator without a reference means: run what is tracked, also
+        when that digest was dealt with before. A push or the poll only says that it may have
+        moved.
+        """
+        if self.action is not Action.CHECK:
+            return self.action is not Action.RESTORE
+        asked = self.origin.trust in (Trust.SIGNED, Trust.OPERATOR)
+        return asked and self.reference is None and not self.hint
+
+    def replaces(self, older: "Wish") -> bool:
+        """True when this makes an older pending wish of the same workload pointless.
+
+        A look never replaces an explicit wish: a hint anybody with a URL token may send must not
+        cancel what a signed event or an operator asked for. Nothing but its like replaces the
+        repair of what should run: a newer wish may come to nothing.
+        """
+        if Action.RESTORE in (self.action, older.action):
+            return self.action is older.action
+        return self.explicit or not older.explicit
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -183,8 +202,10 @@ class Deployment:
     finished_at: datetime | None = None
     previous: Image | None = None
     policies: tuple[str, ...] = ()  # those that admitted the image
+    tracked: Digest | None = None  # what the tracked reference was then, if known
     rollback: bool = False  # its release was the previous one
-    restored: bool | None = None  # after a failure: did the previous release come back?
+    undoes: str | None = None  # the failed attempt after which this one brings the former back
+    restored: bool | None = None  # after a failure: does a good release run? None: not tried
     switching: bool = False  # true from just before the old containers may be touched
     code: str | None = None
     detail: str | None = None

@@ -7,7 +7,7 @@ included.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass
 from typing import Protocol
 
 from webhook_launcher.core.errors import PolicyRefusedError
@@ -42,15 +42,18 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A digest that was admitted for a workload. Made by `admit`, nothing else."""
+    """A digest that was admitted for a workload. Made by `admit`, nothing else.
+
+    The seal is not kept, so that `dataclasses.replace` cannot make another one either.
+    """
 
     workload: str
     image: Image
     policies: tuple[str, ...]
-    _seal: object = field(repr=False, compare=False)
+    seal: InitVar[object]
 
-    def __post_init__(self) -> None:
-        if self._seal is not _SEAL:
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _SEAL:
             raise TypeError("a Release is made by core.policy.admit and nothing else")
 
     @property
@@ -85,7 +88,8 @@ class NotQuarantined:
         if candidate.image.digest in candidate.quarantined:
             raise PolicyRefusedError(
                 self.name,
-                f"{candidate.image.digest} failed on {candidate.workload!r} before and is in quarantine",
+                f"{candidate.image.digest} failed on {candidate.workload!r} before "
+                "and is in quarantine",
                 advice="Push a newer image, or release it: "
                 f"POST /api/v1/workloads/{candidate.workload}/release-quarantine.",
             )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
 from webhook_launcher.core.model import Mention, Trust
 from webhook_launcher.core.signatures import VerificationKey
 
@@ -79,6 +81,12 @@ class Statement:
     actor: str | None = None
 
 
+# A public key by its name: a token's `kid`, the URL of an SNS certificate. None when there is none.
+# Fetching is the outside's business: it fills `options["key_lookup"]` of the sources whose kind
+# says so (`Kind.jwks`, `Kind.certificates`). A lookup may answer from a cache and must be quick.
+KeyLookup = Callable[[str], RSAPublicKey | None]
+KEY_LOOKUP = "key_lookup"
+
 # Parses one option of a kind from its YAML value; ValueError's text says what to write instead.
 OptionParser = Callable[[object], object]
 
@@ -97,6 +105,8 @@ class Kind:
     the host, which only selects among workloads, and a configured `registry` pins it.
     `punishes_errors` marks senders that block their queue, disable the hook or redeliver for days
     after a 4xx: an authentic delivery of theirs that cannot be used is answered 200.
+    `jwks` says where the key set of a source's tokens is (a URL or a path), `certificates` that
+    its deliveries name the certificate that signed them: both need a KeyLookup.
     """
 
     name: str
@@ -109,3 +119,5 @@ class Kind:
     options: Mapping[str, OptionParser] = field(default_factory=dict)
     required_options: frozenset[str] = frozenset()
     punishes_errors: bool = False
+    jwks: Callable[[Source], str] | None = None
+    certificates: bool = False

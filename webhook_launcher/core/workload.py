@@ -1,12 +1,13 @@
-"""What a workload is, as configured: the one repository it may run, what it follows, its project."""
+"""What a workload is, as configured: its one repository, what it follows, its project."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from webhook_launcher.core.policy import Policy
-from webhook_launcher.core.reference import Reference, Repository
+from webhook_launcher.core.model import Action, Image, Origin
+from webhook_launcher.core.policy import Candidate, Policy
+from webhook_launcher.core.reference import Digest, Reference, Repository
 from webhook_launcher.core.selection import Interest
 
 
@@ -14,7 +15,7 @@ class TrackKind(StrEnum):
     """How a workload follows its repository."""
 
     TAG = "tag"
-    COMMAND = "command"  # an argv that prints a reference, or writes it to the path in its last argument
+    COMMAND = "command"  # an argv that prints a reference, or writes it to its last argument
     NONE = "none"  # only signed deploy events and operators move it
 
 
@@ -89,6 +90,12 @@ class Workload:
         return Interest(
             self.name, self.repository, self.track.tag, self.track.kind is not TrackKind.NONE
         )
+
+    def candidate(
+        self, image: Image, action: Action, origin: Origin, quarantined: frozenset[Digest]
+    ) -> Candidate:
+        """What the policies judge before the image may run here."""
+        return Candidate(self.name, self.repository, image, action, origin, quarantined)
 
     @property
     def tracked(self) -> Reference | None:

@@ -19,6 +19,7 @@ from webhook_launcher.sources import (
     distribution,
     dockerhub,
     ecr,
+    generic,
     gitea,
     github,
     gitlab,
@@ -26,6 +27,7 @@ from webhook_launcher.sources import (
     jfrog,
     nexus,
     quay,
+    sns,
     zot,
 )
 from webhook_launcher.sources.base.body import body_hash
@@ -48,6 +50,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             jfrog.KIND,
             nexus.KIND,
             aliyun.KIND,
+            sns.KIND,
+            generic.KIND,
             deploy.KIND,
         )
     }

@@ -16,8 +16,7 @@ from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statemen
 from webhook_launcher.sources.base.body import (
     MAX_ENTRIES,
     Fields,
-    body_hash,
-    delivery_id,
+    common_id,
     label,
     read_json,
 )
@@ -55,7 +54,7 @@ def read(delivery: Delivery, source: Source) -> Statement:
             reasons.append(reason)
         else:
             mentions.append(Mention(_pushed(event, push, source)))
-    identity = _identity(events, delivery.body)
+    identity = common_id([event.text("id") for event in events], delivery.body)
     if mentions:
         return Statement(identity, tuple(dict.fromkeys(mentions)))
     return Statement(identity, ignored="; ".join(dict.fromkeys(reasons[:3])) or "no events")
@@ -102,12 +101,6 @@ def _pushed(event: Fields, push: Fields, source: Source) -> Reference:
     agree(event.text("subject"), event.at("subject"), f"{path}:{tag}", target.at("tag"))
     digest = digest_of(target.text("digest"), target.at("digest"))
     return Reference(repository, tag_of(tag, target.at("tag")), digest)
-
-
-def _identity(events: tuple[Fields, ...], body: bytes) -> str:
-    if len(events) == 1:
-        return delivery_id(events[0].text("id"), body)
-    return body_hash("\n".join(event.text("id") or "" for event in events).encode() or body)
 
 
 KIND = Kind(

@@ -68,11 +68,11 @@ def _not_a_push(fields: Fields, content: Fields, source: Source) -> str | None:
 
 
 def _repository(content: Fields, host: str, tag: str) -> Repository:
-    path = content.required_text("path").split("/")
-    if len(path) < 3:
+    parts = content.required_text("path").split("/")
+    image, ending = parts[:-2], parts[-2:]
+    if not image:
         raise MalformedEventError("data.path is not <image>/<tag>/<file>")
-    *image, directory, _ = path
-    agree(tag, "data.tag", directory, "data.path")
+    agree(tag, "data.tag", ending[0], "data.path")
     name = content.text("image_name")
     if name and not f"/{'/'.join(image)}".endswith(f"/{name}"):
         agree(name, "data.image_name", "/".join(image), "data.path")

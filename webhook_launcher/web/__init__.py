@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from flask import Flask
+from flask import Flask, Response
 
 from webhook_launcher.web import api, health, hooks, problems
 
@@ -12,9 +12,20 @@ def create_app(
 ) -> Flask:
     """The WSGI application."""
     app = Flask("webhook_launcher", static_folder=None)
+    # `//hooks/x` is another path, not a reason for a redirect: senders do not follow one with a
+    # POST, and its Location would be made of a Host header that anybody may write.
+    app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined] # DefaultJSONProvider has it
     problems.install(app)
     app.register_blueprint(hooks.blueprint(intake))
     app.register_blueprint(api.blueprint(console))
     app.register_blueprint(health.blueprint(checks))
+    app.after_request(_never_kept)
     return app
+
+
+def _never_kept(response: Response) -> Response:
+    """Every answer is about this moment, and none is a document for a browser to guess at."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -34,7 +34,7 @@ def refusal(token: bytes | None) -> Response | None:
             "Set `admin: {token_file: …}` in the configuration and restart the launcher.",
         )
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    # Bytes, since compare_digest refuses non-ASCII text.
+    # As bytes: compare_digest refuses text beyond ASCII, which the token never is.
     if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token):
         return None
     return problem(

@@ -1,5 +1,6 @@
 """The read API and the operator's actions. All but `deliveries/<id>` need the admin token."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,8 @@ from webhook_launcher.web.hooks import Deliveries
 _MAX_PAGE = 500
 _DEFAULT_PAGE = 50
 _MAX_BODY = 64 * 1024
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_JSON_ADVICE = 'Send a JSON object of texts, such as {"reference": "…@sha256:…"}, or nothing.'
 
 
 class Intents(Protocol):
@@ -140,9 +143,10 @@ def _history(api: Blueprint, console: Console, admin: Callable[..., Any]) -> Non
     @api.get("/deployments")
     @admin
     def deployments() -> Response:
-        found = console.deployments.history(
-            request.args.get("workload"), _page_size(), request.args.get("before")
-        )
+        workload, limit, before = _page()
+        if before is not None and console.deployments.get(before) is None:
+            raise BadRequest("before must be the id of a deployment")
+        found = console.deployments.history(workload, limit, before)
         return jsonify({"deployments": [views.deployment(item) for item in found]})
 
     @api.get("/deployments/<deployment>")
@@ -163,78 +167,102 @@ def _history(api: Blueprint, console: Console, admin: Callable[..., Any]) -> Non
 
 
 def _actions(api: Blueprint, console: Console, admin: Callable[..., Any]) -> None:
-    def ask(name: str, action: Action, reference: Reference | None = None) -> Any:
-        workload = console.workload(name)
-        origin = Origin(Trust.OPERATOR, "operator", reason=_text("reason"), actor=_text("actor"))
-        if reference is not None:
-            wish = wish_for(Mention(reference, workload.name), workload.interest, origin)
-        else:
-            wish = Wish(workload.name, action, origin)
+    def ask(wish: Wish) -> tuple[Response, int]:
         (intent,) = console.intents.enqueue([wish], console.clock.now())
         console.wake()
         return jsonify({"intent": views.intent(intent)}), 202
 
+    def run(name: str, reference: Reference | None, origin: Origin) -> tuple[Response, int]:
+        """A reference, or what is tracked; OutOfScopeError for one that is not the workload's."""
+        interest = console.workload(name).interest
+        return ask(wish_for(Mention(reference, name), interest, origin))
+
     @api.post("/workloads/<name>/check")
     @admin
-    def check(name: str) -> Any:
-        return ask(name, Action.CHECK)
+    def check(name: str) -> tuple[Response, int]:
+        return run(name, None, _operator(_body("reason", "actor")))
 
     @api.post("/workloads/<name>/deploy")
     @admin
-    def deploy(name: str) -> Any:
-        text = _text("reference")
-        return ask(name, Action.CHECK, parse_reference(text) if text else None)
+    def deploy(name: str) -> tuple[Response, int]:
+        body = _body("reference", "reason", "actor")
+        text = body.get("reference")
+        return run(name, None if text is None else parse_reference(text), _operator(body))
 
     @api.post("/workloads/<name>/rollback")
     @admin
-    def rollback(name: str) -> Any:
-        if console.states.state(console.workload(name).name).previous is None:
-            raise NoPreviousReleaseError(f"{name!r} has no previous release")
-        return ask(name, Action.ROLLBACK)
+    def rollback(name: str) -> tuple[Response, int]:
+        body = _body("reason", "actor")
+        workload = console.workload(name)
+        if console.states.state(workload.name).previous is None:
+            raise NoPreviousReleaseError(f"workload {name!r} has no previous release")
+        return ask(Wish(workload.name, Action.ROLLBACK, _operator(body)))
+
+    _holds(api, console, admin)
+
+
+def _holds(api: Blueprint, console: Console, admin: Callable[..., Any]) -> None:
+    def hold(name: str, *, paused: bool) -> Response:
+        _body()
+        workload = console.workload(name)
+        console.states.pause(workload.name, paused)
+        console.wake()
+        return jsonify(console.show(workload))
 
     @api.post("/workloads/<name>/pause")
     @admin
     def pause(name: str) -> Response:
-        console.states.pause(console.workload(name).name, True)
-        return jsonify(console.show(console.workload(name)))
+        return hold(name, paused=True)
 
     @api.post("/workloads/<name>/resume")
     @admin
     def resume(name: str) -> Response:
-        console.states.pause(console.workload(name).name, False)
-        console.wake()
-        return jsonify(console.show(console.workload(name)))
+        return hold(name, paused=False)
 
     @api.post("/workloads/<name>/release-quarantine")
     @admin
     def release_quarantine(name: str) -> Response:
-        text = _text("digest")
+        text = _body("digest").get("digest")
         gone = console.states.release_quarantine(
-            console.workload(name).name, Digest(text) if text else None
+            console.workload(name).name, None if text is None else Digest(text)
         )
         return jsonify({"released": gone})
 
 
-def _page_size() -> int:
-    text = request.args.get("limit", str(_DEFAULT_PAGE))
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MAX_PAGE:
+def _page() -> tuple[str | None, int, str | None]:
+    """Workload, size and start of a page of the history; empty parameters are absent ones."""
+    unknown = sorted(request.args.keys() - {"workload", "limit", "before"})
+    if unknown:
+        raise BadRequest(f"there is no parameter {unknown[0][:80]!a}: workload, limit, before")
+    text = request.args.get("limit") or str(_DEFAULT_PAGE)
+    if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= _MAX_PAGE:
         raise BadRequest(f"limit must be a whole number from 1 to {_MAX_PAGE}")
-    return int(text)
+    return request.args.get("workload") or None, int(text), request.args.get("before") or None
 
 
-def _text(key: str) -> str | None:
-    """A text of the JSON body, if there is a body and it has the key."""
+def _operator(body: Mapping[str, str]) -> Origin:
+    return Origin(Trust.OPERATOR, "operator", reason=body.get("reason"), actor=body.get("actor"))
+
+
+def _body(*allowed: str) -> dict[str, str]:
+    """The texts of the JSON body, if there is one.
+
+    A key that is not `allowed` is an error: a misspelt `reference` must not deploy what is tracked.
+    """
     request.max_content_length = _MAX_BODY
     raw = request.get_data()
     if not raw:
-        return None
+        return {}
     try:
         body = loads(raw)
     except StrictJsonError as error:
-        raise MalformedEventError(f"the body is {error}") from error
+        raise MalformedEventError(f"the body is {error}", advice=_JSON_ADVICE) from error
     if not isinstance(body, dict):
-        raise MalformedEventError("the body must be a JSON object")
-    value = body.get(key)
-    if value is not None and not isinstance(value, str):
-        raise MalformedEventError(f"{key!r} must be a string")
-    return value
+        raise MalformedEventError("the body is not a JSON object", advice=_JSON_ADVICE)
+    for key, value in body.items():
+        if key not in allowed:
+            known = f"it may have {', '.join(allowed)}" if allowed else "it has none"
+            raise MalformedEventError(f"the body has a key {key[:80]!a}", advice=f"Here {known}.")
+        if value is not None and not isinstance(value, str):
+            raise MalformedEventError(f"{key} is not a string", advice=_JSON_ADVICE)
+    return {key: value for key, value in body.items() if value is not None}

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response, jsonify
 
+from webhook_launcher.web.problems import problem
+
 # A check returns None, or the reason why its part is not usable.
 Check = Callable[[], str | None]
 
@@ -17,10 +19,17 @@ def blueprint(checks: Mapping[str, Check]) -> Blueprint:
         return jsonify({"status": "ok"})
 
     @health.get("/readyz")
-    def readyz() -> tuple[Response, int]:
+    def readyz() -> Response:
         reasons = {name: reason for name, check in checks.items() if (reason := check())}
-        if reasons:
-            return jsonify({"status": "not ready", "reasons": reasons}), 503
-        return jsonify({"status": "ready"}), 200
+        if not reasons:
+            return jsonify({"status": "ready"})
+        return problem(
+            503,
+            "not-ready",
+            "Not ready",
+            "; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
+            "Deliveries are still accepted while the journal works; each reason says what to do.",
+            reasons=reasons,
+        )
 
     return health

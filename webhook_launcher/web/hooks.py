@@ -78,7 +78,7 @@ def blueprint(intake: Intake) -> Blueprint:
     def receive(source: str, token: str | None = None) -> tuple[Response, int]:
         configured = intake.sources.get(source)
         if configured is None:
-            raise NotFound(f"there is no source {source!r}"[:80])
+            raise NotFound(f"there is no source {source[:80]!a}")
         delivery = Delivery(
             {name.lower(): value for name, value in request.headers.items()},
             _body(intake.max_body),
@@ -92,9 +92,16 @@ def blueprint(intake: Intake) -> Blueprint:
 def _body(limit: int) -> bytes:
     """The raw body; refused by its announced length before anything is read."""
     if (request.content_length or 0) > limit:
-        raise RequestEntityTooLarge(f"the body may have {limit} bytes (limits.body)")
+        raise _too_large(limit)
     request.max_content_length = limit  # the same for bodies that announce no length
-    return request.get_data(cache=False)
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise _too_large(limit) from None
+
+
+def _too_large(limit: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"the body may have {limit} bytes (limits.body)")
 
 
 def _accept(intake: Intake, source: Source, delivery: Delivery) -> tuple[Response, int]:

@@ -10,9 +10,9 @@ from webhook_launcher.core.errors import (
     AuthenticationError,
     CommandError,
     EventError,
+    JournalError,
     LauncherError,
     OutOfScopeError,
-    QueueFullError,
     UnknownWorkloadError,
     VerificationError,
 )
@@ -26,9 +26,17 @@ _STATUSES: tuple[tuple[type[LauncherError], int], ...] = (
     (VerificationError, 422),
     (UnknownWorkloadError, 404),
     (CommandError, 409),
-    (QueueFullError, 503),
+    (JournalError, 503),  # full, or a disk that may be mended: nothing was accepted, send it again
 )
+_ADVICE = {
+    400: "Correct the request; nothing was done.",
+    404: "Look at the path: POST /hooks/<source>, GET /healthz, GET /readyz, or /api/v1/….",
+    405: "Use one of the methods in the Allow header.",
+    413: "Send less, or raise `limits.body` in the configuration.",
+}
+_BAD_CREDENTIALS = 401
 _SERVER_FAULT = 500
+_LATER = (429, 503)
 _RETRY_AFTER = "30"
 
 
@@ -40,22 +48,24 @@ def status_of(error: LauncherError) -> int:
     return 503 if error.retryable else _SERVER_FAULT
 
 
-def problem(status: int, code: str, title: str, detail: str, advice: str) -> Response:
+def problem(
+    status: int, code: str, title: str, detail: str, advice: str, **more: object
+) -> Response:
     """A problem document; `detail` is about this occurrence, `advice` what to do."""
     body = {"status": status, "code": code, "title": title, "detail": detail, "advice": advice}
     response = Response(
-        json.dumps(body) + "\n", status=status, content_type="application/problem+json"
+        json.dumps(body | more) + "\n", status=status, content_type="application/problem+json"
     )
-    if status in (429, 503):
+    if status in _LATER:
         response.headers["Retry-After"] = _RETRY_AFTER
-    if status == 401:  # noqa: PLR2004 - RFC 9110, 11.6.1: a 401 names its scheme
+    if status == _BAD_CREDENTIALS:  # RFC 9110, 11.6.1: a 401 names its scheme
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
 def of_error(error: LauncherError) -> Response:
     """The problem document of a launcher error."""
-    title = error.code.replace("-", " ")
+    title = error.code.replace("-", " ").capitalize()
     return problem(status_of(error), error.code, title, str(error), error.advice())
 
 
@@ -77,7 +87,9 @@ def install(app: Flask) -> None:
             error.name.lower().replace(" ", "-"),
             error.name,
             error.description or error.name,
-            "See the HTTP table in the README for the paths and methods there are.",
+            _ADVICE.get(
+                status, "Nothing was done; see docs/operations.md for the paths there are."
+            ),
         )
         for name, value in error.get_headers():
             if name == "Allow":

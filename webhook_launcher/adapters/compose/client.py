@@ -212,7 +212,8 @@ class Compose:
             shown = f"$ {shlex.join(argv)}\n{error.output}"
             raise ComposeError(str(error), output=shown) from error
         if finished.status != 0:
-            said = finished.errors.decode("utf-8", "replace").strip()
+            # The lines before the last are compose's progress.
+            said = finished.errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise ComposeError(
                 f"compose exited with status {finished.status}: {said[-_TOLD:]}",
                 output=f"$ {shlex.join(argv)}\n{_printed(finished)}",

@@ -17,9 +17,9 @@ _OVERRIDES = (
     "docker-compose.override.yaml",
 )
 _ASSIGNMENT = re.compile(
-    r"""^\s*(?:export\s+)?(?P<name>\w+)\s*[=:]\s*
-        (?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<plain>[^#\n]*?))\s*(?:\#.*)?$""",
-    re.MULTILINE | re.VERBOSE,
+    r"""\s*(?:export\s+)?(?P<name>\w+)\s*[=:]\s*
+        (?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<plain>.*?))\s*(?:(?<!\S)\#.*)?""",
+    re.VERBOSE,
 )
 
 
@@ -50,9 +50,8 @@ def read_dotenv(directory: Path) -> Mapping[str, str]:
     except OSError:
         return {}
     found = {}
-    for match in _ASSIGNMENT.finditer(text):
-        value = match["single"] or match["double"] or match["plain"] or ""
-        found[match["name"]] = value
+    for match in filter(None, map(_ASSIGNMENT.fullmatch, text.splitlines())):
+        found[match["name"]] = match["single"] or match["double"] or match["plain"] or ""
     return found
 
 

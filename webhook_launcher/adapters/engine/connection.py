@@ -17,8 +17,9 @@ from webhook_launcher.core.errors import EngineError, EngineUnavailableError
 # Seconds without a byte from the engine; it answers an inspect in 2 ms when it is well.
 _TIMEOUT = 30
 _BAD_REQUEST = 400
-# Gone, refused, timed out, or broken in the middle of an answer.
-_AWAY = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError, TimeoutError)
+# Gone, refused, timed out, or broken in the middle of an answer. APIError is among the first, and
+# is caught before: it is an answer.
+_AWAY = (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError)
 __all__ = ["APIError", "Client", "Connection", "NotFound"]
 
 
@@ -99,26 +100,34 @@ class Connection:
         client = self._take()
         try:
             yield client
-        except _AWAY as error:
-            client.close()
-            self._idle.clear()
-            raise EngineUnavailableError(f"the engine at {self.host} went away: {error}") from error
         except APIError as error:
             if error.status_code == _BAD_REQUEST:
                 client.close()  # an engine that was upgraded may refuse the API version agreed on
             else:
                 self._idle.append(client)
             raise EngineError(f"the engine refuses: {error.explanation or error}") from error
+        except _AWAY as error:
+            client.close()
+            self.close()  # the others were connected to the same daemon
+            raise EngineUnavailableError(f"the engine at {self.host} went away: {error}") from error
         except BaseException:
             client.close()
             raise
         self._idle.append(client)
 
+    def close(self) -> None:
+        """Close the idle clients; the next call makes new ones."""
+        while client := self._pop():
+            client.close()
+
     def _take(self) -> Client:
+        return self._pop() or self._connect()
+
+    def _pop(self) -> Client | None:
         try:
-            return self._idle.pop()
+            return self._idle.pop()  # atomic, unlike asking first whether there is one
         except IndexError:
-            return self._connect()
+            return None
 
     def _connect(self) -> Client:
         try:

@@ -6,7 +6,7 @@ something that nobody expected.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 
 from webhook_launcher.adapters.engine import adoption, keep, mounts
 from webhook_launcher.adapters.engine.connection import APIError, Client, Connection, NotFound
@@ -170,7 +170,7 @@ class Engine:
                     continue
 
     def missing_binds(
-        self, directories: Iterable[PurePosixPath], mountinfo: Path = mounts.MOUNTINFO
+        self, directories: Iterable[PurePath], mountinfo: Path = mounts.MOUNTINFO
     ) -> list[str]:
         """Project directories that the engine would look for elsewhere, each with the fix.
 

@@ -6,7 +6,7 @@ host. So inside a container a project directory must be mounted at the identical
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
 
 from webhook_launcher.adapters.engine.connection import Client, NotFound
@@ -32,7 +32,7 @@ def own_mounts(client: Client, mountinfo: Path = MOUNTINFO) -> list[Mapping[str,
 
 
 def misplaced(
-    mounts: Sequence[Mapping[str, Any]], directories: Iterable[PurePosixPath]
+    mounts: Sequence[Mapping[str, Any]], directories: Iterable[PurePath]
 ) -> list[str]:
     """One sentence for each directory that is not mounted at the identical path, with the fix."""
     return [
@@ -44,20 +44,20 @@ def misplaced(
     ]
 
 
-def _where(mounts: Sequence[Mapping[str, Any]], directory: PurePosixPath) -> str:
+def _where(mounts: Sequence[Mapping[str, Any]], directory: PurePath) -> str:
     source = _source(mounts, directory)
     return f"{source} on the host" if source else "inside the launcher's container only"
 
 
-def _source(mounts: Sequence[Mapping[str, Any]], directory: PurePosixPath) -> PurePosixPath | None:
+def _source(mounts: Sequence[Mapping[str, Any]], directory: PurePath) -> PurePath | None:
     """Where the engine's host has the directory, by its nearest bind mount."""
-    nearest: tuple[int, PurePosixPath | None] = (-1, None)
+    nearest: tuple[int, PurePath | None] = (-1, None)
     for mount in mounts:
-        target = PurePosixPath(mount["Destination"])
+        target = PurePath(mount["Destination"])
         if not directory.is_relative_to(target) or len(target.parts) <= nearest[0]:
             continue
         source = None
         if mount["Type"] == "bind":
-            source = PurePosixPath(mount["Source"]) / directory.relative_to(target)
+            source = PurePath(mount["Source"]) / directory.relative_to(target)
         nearest = (len(target.parts), source)
     return nearest[1]

@@ -2,8 +2,11 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
+
+import requests
+from urllib3.exceptions import ReadTimeoutError
 
 from webhook_launcher.adapters.engine.connection import APIError, Client
 from webhook_launcher.core.clock import Clock
@@ -15,6 +18,7 @@ from webhook_launcher.core.errors import (
 )
 from webhook_launcher.core.model import Image
 
+_PIECE = 64 * 1024
 Progress = Callable[[str], None]
 # What engines and registries say, in lower case; whatever is not listed is a PullError.
 _MISSING = ("manifest unknown", "name unknown", ": not found")
@@ -61,24 +65,33 @@ def pull_image(
         )
     except APIError as error:
         raise _refusal(image, str(error.explanation or error)) from error
+    except requests.Timeout as error:
+        raise _too_slow(image, timeout) from error
     with response:
-        for entry in _entries(response.iter_content(chunk_size=None)):
+        for entry in _entries(response.raw, image, timeout):
             if problem := entry.get("error"):
                 raise _refusal(image, str(problem))
             if clock.monotonic() > deadline:
-                raise PullError(f"{image.pinned} was not pulled within {timeout:g} s")
+                raise _too_slow(image, timeout)
             if not entry.get("progressDetail"):
                 told(" ".join(str(entry[key]) for key in ("id", "status") if key in entry))
 
 
-def _entries(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The JSON objects of the stream, one a line, whatever the chunks are."""
+def _entries(stream: Any, image: Image, timeout: float) -> Iterator[dict[str, Any]]:
+    """The JSON objects of the stream, one a line, whatever its pieces are."""
     rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (json.loads(line) for line in lines if line.strip())
+    try:
+        while piece := stream.read1(_PIECE):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from (json.loads(line) for line in lines if line.strip())
+    except ReadTimeoutError as error:
+        raise _too_slow(image, timeout) from error
     if rest.strip():
         yield json.loads(rest)
+
+
+def _too_slow(image: Image, timeout: float) -> PullError:
+    return PullError(f"{image.pinned} was not pulled within {timeout:g} s")
 
 
 def _authorization(registry: str, login: Login | None) -> dict[str, str]:

@@ -14,6 +14,8 @@ from webhook_launcher.adapters.engine.containers import NUMBER, ONE_OFF, PROJECT
 
 _TEMPORARY = re.compile(r"/[0-9a-f]{12}_(?P<name>.+)")
 _CONFLICT = 409
+# On their way out: they will not be there for `up` to go on with.
+_GOING = frozenset({"removing", "dead"})
 
 
 def sweep_project(client: Client, project: str) -> None:
@@ -29,7 +31,8 @@ def sweep_project(client: Client, project: str) -> None:
             replicas[labels.get(SERVICE, ""), labels.get(NUMBER, "1")].append(listed)
     for containers in replicas.values():
         leftovers = sorted(filter(_is_leftover, containers), key=lambda found: found["Created"])
-        if leftovers and len(leftovers) == len(containers):
+        staying = [found for found in containers if found["State"] not in _GOING]
+        if leftovers and len(leftovers) == len(staying):
             _give_own_name(client, leftovers.pop())
         for leftover in leftovers:
             _remove(client, leftover["Id"])

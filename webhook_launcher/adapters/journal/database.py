@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from webhook_launcher.core.errors import JournalError, StateLockedError
@@ -45,16 +45,20 @@ CREATE TABLE intents (
     detail TEXT,
     deployment TEXT
 );
-CREATE INDEX intents_open ON intents (seq) WHERE status IN ('queued', 'in_progress');
+CREATE INDEX intents_by_status ON intents (status, seq);
+CREATE INDEX intents_by_workload ON intents (workload, status);
+CREATE INDEX intents_by_age ON intents (created_at);
 CREATE INDEX intents_by_delivery ON intents (delivery);
 CREATE TABLE deployments (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     workload TEXT NOT NULL,
+    intent TEXT NOT NULL,
     status TEXT NOT NULL,
     record TEXT NOT NULL              -- JSON, the whole Deployment
 );
 CREATE INDEX deployments_by_workload ON deployments (workload, seq);
+CREATE INDEX deployments_by_intent ON deployments (intent);
 CREATE INDEX deployments_open ON deployments (seq) WHERE status = 'in_progress';
 CREATE TABLE workloads (
     name TEXT PRIMARY KEY,
@@ -82,27 +86,32 @@ class Database:
     def __init__(self, state: Path) -> None:
         self._mutex = threading.RLock()
         self._depth = 0
-        self._lock_file = _lock(state)
-        try:
-            self._connection = sqlite3.connect(
-                state / "journal.sqlite3", isolation_level=None, check_same_thread=False
-            )
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._migrate()
-        except sqlite3.Error as error:
-            os.close(self._lock_file)
-            raise JournalError(f"cannot open the journal in {state}: {error}") from error
+        with ExitStack() as opened:
+            self._lock_file = _lock(state)
+            opened.callback(os.close, self._lock_file)
+            try:
+                self._connection = sqlite3.connect(
+                    state / "journal.sqlite3", isolation_level=None, check_same_thread=False
+                )
+                opened.callback(self._connection.close)
+                self._connection.row_factory = sqlite3.Row
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=FULL")
+                self._migrate()
+            except sqlite3.Error as error:
+                raise JournalError(f"cannot open the journal in {state}: {error}") from error
+            self._opened = opened.pop_all()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Everything inside is committed together, or not at all. May be nested."""
+        """Everything inside is committed together, or not at all. May be nested.
+
+        An error inside a nested one undoes all of it, whatever the outer one makes of the error.
+        """
         with self._mutex:
             self._depth += 1
             try:
-                if self._depth == 1:
-                    self._connection.execute("BEGIN IMMEDIATE")
+                self._begin()
                 yield self._connection
                 if self._depth == 1:
                     self._connection.execute("COMMIT")
@@ -127,12 +136,19 @@ class Database:
     def close(self) -> None:
         """Fold the WAL back into the file and give the state directory free."""
         with self._mutex:
-            self._connection.close()
-            os.close(self._lock_file)
+            self._opened.close()
+
+    def _begin(self) -> None:
+        if self._depth == 1:
+            self._connection.execute("BEGIN IMMEDIATE")
+        elif not self._connection.in_transaction:
+            raise JournalError("a part of this change failed before, so all of it was undone")
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        # SQLite undoes some by itself (disk full), and a connection that is closed has no more.
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _migrate(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]

@@ -7,7 +7,6 @@ from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.model import Deployment
-from webhook_launcher.core.reference import Digest
 
 
 class Deployments:
@@ -21,10 +20,12 @@ class Deployments:
         """Record an attempt before anything is touched."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO deployments (id, workload, status, record) VALUES (?, ?, ?, ?)",
+                "INSERT INTO deployments (id, workload, intent, status, record) "
+                "VALUES (?, ?, ?, ?, ?)",
                 (
                     deployment.id,
                     deployment.workload,
+                    deployment.intent,
                     deployment.status.value,
                     deployment_text(deployment),
                 ),
@@ -37,43 +38,66 @@ class Deployments:
             _write(connection, switching)
         return switching
 
-    def succeed(self, deployment: Deployment, tracked: Digest | None) -> None:
-        """The release runs, proved: it becomes current, the former current becomes previous."""
+    def succeed(
+        self,
+        deployment: Deployment,
+        *,
+        instead_of: Deployment | None = None,
+        quarantine: bool = False,
+    ) -> None:
+        """The release runs, proved: it becomes current, the former current becomes previous.
+
+        A rollback runs `instead_of` an attempt that failed, which can be quarantined with it.
+        """
         with self._database.transaction() as connection:
             _write(connection, deployment)
-            self._workloads.promote(deployment.workload, deployment.image, tracked)
+            self._workloads.promote(deployment.workload, deployment.image, deployment.tracked)
+            if instead_of is not None:
+                _write(connection, instead_of)
+                if quarantine:
+                    self._quarantine(instead_of)
 
     def fail(
         self,
         deployment: Deployment,
         *,
-        tracked: Digest | None = None,
         quarantine: bool = False,
+        stays: bool = False,
         rollback: Deployment | None = None,
     ) -> None:
-        """The attempt ended badly; its rollback, if any, begins in the same commit."""
+        """The attempt ended badly; its rollback, if any, begins in the same commit.
+
+        With `stays` its release is current nevertheless: nothing else is to run.
+        """
         with self._database.transaction() as connection:
             _write(connection, deployment)
-            if tracked is not None:
-                self._workloads.acted_on(deployment.workload, tracked)
+            if deployment.tracked is not None:
+                self._workloads.acted_on(deployment.workload, deployment.tracked)
             if quarantine:
-                self._workloads.quarantine(
-                    deployment.workload,
-                    deployment.image.digest,
-                    deployment.detail or "failed",
-                    deployment.finished_at or deployment.started_at,
-                )
+                self._quarantine(deployment)
+            if stays:
+                self._workloads.promote(deployment.workload, deployment.image, None)
             if rollback is not None:
                 self.begin(rollback)
 
-    def rewrite(self, deployment: Deployment) -> None:
-        """Replace the record of an attempt, such as when its rollback has ended."""
+    def rewrite(self, *deployments: Deployment) -> None:
+        """Replace the records of attempts, such as when a rollback has ended."""
         with self._database.transaction() as connection:
-            _write(connection, deployment)
+            for deployment in deployments:
+                _write(connection, deployment)
 
-    def interrupted(self) -> list[Deployment]:
-        """At start: the attempts that a killed launcher left in progress, oldest first."""
-        return self._select("WHERE status = 'in_progress' ORDER BY seq", ())
+    def interrupted(self, workload: str) -> list[Deployment]:
+        """The attempts that an outage or a killed launcher left in progress, oldest first."""
+        return self._select(
+            "WHERE workload = ? AND status = 'in_progress' ORDER BY seq", (workload,)
+        )
+
+    def concluded(self, intent_id: str) -> Deployment | None:
+        """The attempt by which an intent came to its end, its rollback not counted."""
+        found = self._select(
+            "WHERE intent = ? AND status IN ('success', 'failure') ORDER BY seq DESC", (intent_id,)
+        )
+        return next((attempt for attempt in found if attempt.undoes is None), None)
 
     def get(self, deployment_id: str) -> Deployment | None:
         """One attempt by its id."""
@@ -93,6 +117,14 @@ class Deployments:
             values.append(before)
         condition = " AND ".join(where)
         return self._select(f"WHERE {condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
+
+    def _quarantine(self, failed: Deployment) -> None:
+        self._workloads.quarantine(
+            failed.workload,
+            failed.image.digest,
+            failed.detail or "failed",
+            failed.finished_at or failed.started_at,
+        )
 
     def _select(self, condition: str, values: tuple[object, ...]) -> list[Deployment]:
         # `condition` is made of the literals above; values are bound.

@@ -1,4 +1,4 @@
-"""The queue: at most one pending look and one pending explicit wish per workload; newest wins.
+"""The queue: one pending look, explicit wish and restoration per workload at most; newest wins.
 
 An intent is *claimed* when its status is `in_progress`; a lane (compose project) with a claimed
 intent gives out no other, so one project is never deployed twice at a time.
@@ -14,8 +14,6 @@ from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.rows import intent_of, origin_record, time_text
 from webhook_launcher.core.errors import QueueFullError
 from webhook_launcher.core.model import Action, Intent, Status, Trust, Wish
-
-_OPEN = "status IN ('queued', 'in_progress')"
 
 
 class Intents:
@@ -38,11 +36,14 @@ class Intents:
     ) -> list[Intent]:
         """Commit new intents, each replacing the older pending ones that it makes pointless.
 
-        Raises QueueFullError, with nothing written, when too many would wait.
+        Raises QueueFullError, with nothing written, when too many would wait; what only replaces
+        is taken, and so is the restoration of what should run, of which each workload has one.
         """
         with self._database.transaction() as connection:
+            before = self.pending()
             made = [self._add(connection, wish, now, not_before) for wish in wishes]
-            if made and self.pending() > self._limit:
+            repairs = all(intent.wish.action is Action.RESTORE for intent in made)
+            if not repairs and self.pending() > max(before, self._limit):
                 raise QueueFullError(f"{self._limit} intents are waiting already")
         return made
 
@@ -50,7 +51,8 @@ class Intents:
         """Lease the oldest intent that is due, whose lane is free and workload not paused.
 
         An operator's explicit wish passes a pause: the one who paused asks for it. So does what
-        was begun before: half a deployment is not a state to pause in.
+        was begun before: half a deployment is not a state to pause in. A look waits for an older
+        explicit wish, also for one that was postponed, or the older one would end up running.
         """
         with self._database.transaction() as connection:
             taken = {
@@ -63,15 +65,17 @@ class Intents:
                 "SELECT i.*, coalesce(w.paused, 0) AS paused, EXISTS (SELECT 1 FROM deployments d "
                 "WHERE d.workload = i.workload AND d.status = 'in_progress') AS begun "
                 "FROM intents i LEFT JOIN workloads w ON w.name = i.workload "
-                "WHERE i.status = 'queued' AND (i.not_before IS NULL OR i.not_before <= ?) "
-                "ORDER BY i.seq",
-                (time_text(now),),
+                "WHERE i.status = 'queued' ORDER BY i.seq",
             )
+            asked_for: set[str] = set()  # workloads with an older explicit wish
             for row in rows:
                 intent = intent_of(row)
                 lane = self._lanes.get(intent.workload)
                 held = row["paused"] and not row["begun"] and not _by_operator(intent)
-                if lane is None or lane in taken or held:
+                behind = intent.wish.action is Action.CHECK and intent.workload in asked_for
+                if intent.wish.explicit:
+                    asked_for.add(intent.workload)
+                if lane is None or lane in taken or held or behind or not _is_due(intent, now):
                     continue
                 connection.execute(
                     "UPDATE intents SET status = 'in_progress', attempts = attempts + 1 "
@@ -101,14 +105,10 @@ class Intents:
     def postpone(self, intent: Intent, until: datetime, *, code: str, detail: str) -> None:
         """Give a claimed intent back, to be tried again; a newer one replaces it instead."""
         with self._database.transaction() as connection:
-            newer = connection.execute(
-                f"SELECT id FROM intents WHERE workload = ? AND {_OPEN} AND id != ? "
-                "AND action IN ('deploy', 'rollback', ?) ORDER BY seq DESC LIMIT 1",
-                (intent.workload, intent.id, intent.wish.action.value),
-            ).fetchone()
-            if newer:
-                self.settle(intent, Status.INACTIVE, code="superseded", detail=_by(newer["id"]))
-                return
+            for newer in _queued(connection, intent.workload, after=intent.id):
+                if newer.wish.replaces(intent.wish):
+                    self._replace(intent, newer)
+                    return
             connection.execute(
                 "UPDATE intents SET status = 'queued', not_before = ?, code = ?, detail = ? "
                 "WHERE id = ?",
@@ -131,7 +131,8 @@ class Intents:
                 "UPDATE intents SET status = 'queued', not_before = NULL "
                 "WHERE status = 'in_progress'"
             )
-            for row in connection.execute(f"SELECT * FROM intents WHERE {_OPEN}").fetchall():
+            rows = connection.execute("SELECT * FROM intents WHERE status = 'queued'").fetchall()
+            for row in rows:
                 if row["workload"] not in self._lanes:
                     self.settle(
                         intent_of(row),
@@ -159,7 +160,9 @@ class Intents:
         """Open intents of a workload, claimed ones included, oldest first."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                f"SELECT * FROM intents WHERE workload = ? AND {_OPEN} ORDER BY seq", (workload,)
+                "SELECT * FROM intents WHERE workload = ? "
+                "AND status IN ('queued', 'in_progress') ORDER BY seq",
+                (workload,),
             ).fetchall()
         return [intent_of(row) for row in rows]
 
@@ -171,11 +174,16 @@ class Intents:
             ).fetchone()
         return int(row["n"])
 
-    def next_due(self) -> datetime | None:
-        """When the earliest postponed intent becomes due; None when none waits for a time."""
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the next postponed intent becomes due; None when none waits for a time.
+
+        What is due already and was not given out waits for a lane or a resume, not for a time.
+        """
         with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT min(not_before) AS due FROM intents WHERE status = 'queued'"
+                "SELECT min(not_before) AS due FROM intents "
+                "WHERE status = 'queued' AND not_before > ?",
+                (time_text(now),),
             ).fetchone()
         return datetime.fromisoformat(row["due"]) if row["due"] else None
 
@@ -187,7 +195,9 @@ class Intents:
         not_before: datetime | None,
     ) -> Intent:
         intent = Intent(self._new_id(), wish, now, not_before=not_before)
-        self._supersede(connection, intent)
+        for older in _queued(connection, wish.workload):
+            if wish.replaces(older.wish):
+                self._replace(older, intent)
         connection.execute(
             "INSERT INTO intents (id, workload, action, reference, hint, origin, delivery, "
             "created_at, not_before, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')",
@@ -205,26 +215,27 @@ class Intents:
         )
         return intent
 
-    @staticmethod
-    def _supersede(connection: sqlite3.Connection, newer: Intent) -> None:
-        """A look replaces an older look of its kind; an explicit wish everything that waits.
-
-        A look never replaces an explicit wish: a hint anybody with a URL token may send must not
-        cancel what a signed event or an operator asked for. It waits behind it.
-        """
-        action = newer.wish.action
-        actions = [a.value for a in Action] if action.explicit else [action.value]
-        marks = ", ".join("?" for _ in actions)
-        connection.execute(
-            "UPDATE intents SET status = 'inactive', code = 'superseded', detail = ? "  # noqa: S608
-            f"WHERE workload = ? AND status = 'queued' AND action IN ({marks})",
-            (_by(newer.id), newer.workload, *actions),
+    def _replace(self, older: Intent, newer: Intent) -> None:
+        self.settle(
+            older, Status.INACTIVE, code="superseded", detail=f"superseded by {newer.id}"
         )
 
 
+def _queued(
+    connection: sqlite3.Connection, workload: str, after: str | None = None
+) -> list[Intent]:
+    """What waits for a workload, oldest first, or of that what came after an intent."""
+    rows = connection.execute(
+        "SELECT * FROM intents WHERE workload = ? AND status = 'queued' AND seq > "
+        "coalesce((SELECT seq FROM intents WHERE id = ?), 0) ORDER BY seq",
+        (workload, after),
+    ).fetchall()
+    return [intent_of(row) for row in rows]
+
+
 def _by_operator(intent: Intent) -> bool:
-    return intent.wish.origin.trust is Trust.OPERATOR and intent.wish.action.explicit
+    return intent.wish.origin.trust is Trust.OPERATOR and intent.wish.explicit
 
 
-def _by(intent_id: str) -> str:
-    return f"superseded by {intent_id}"
+def _is_due(intent: Intent, now: datetime) -> bool:
+    return intent.not_before is None or intent.not_before <= now

@@ -120,7 +120,9 @@ def deployment_text(deployment: Deployment) -> str:
             "finished_at": time_text(deployment.finished_at),
             "previous": image_record(deployment.previous),
             "policies": list(deployment.policies),
+            "tracked": deployment.tracked,
             "rollback": deployment.rollback,
+            "undoes": deployment.undoes,
             "restored": deployment.restored,
             "switching": deployment.switching,
             "code": deployment.code,
@@ -145,5 +147,6 @@ def deployment_of(text: str) -> Deployment:
             "finished_at": time_of(record["finished_at"]),
             "previous": image_of(record["previous"]),
             "policies": tuple(record["policies"]),
+            "tracked": Digest(record["tracked"]) if record["tracked"] else None,
         }
     )

@@ -84,16 +84,19 @@ class Workloads:
     def release_quarantine(self, name: str, digest: Digest | None = None) -> int:
         """Forget one quarantined digest, or all of a workload; how many there were.
 
-        The tracked digest is forgotten too, so that the next look may deploy it.
+        If the tracked reference is at one of them, that is forgotten too, so that the next look
+        may deploy it.
         """
         with self._database.transaction() as connection:
-            gone = connection.execute(
-                "DELETE FROM quarantine WHERE workload = ? AND (? IS NULL OR digest = ?)",
-                (name, digest, digest),
-            ).rowcount
-            if gone:
+            state = self.state(name)
+            gone = state.quarantined if digest is None else state.quarantined & {digest}
+            connection.executemany(
+                "DELETE FROM quarantine WHERE workload = ? AND digest = ?",
+                [(name, one) for one in gone],
+            )
+            if state.tracked in gone:
                 self._set(connection, name, tracked=None)
-        return gone
+        return len(gone)
 
     @staticmethod
     def _set(connection: sqlite3.Connection, name: str, **columns: object) -> None:

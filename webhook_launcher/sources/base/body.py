@@ -3,7 +3,7 @@
 Whatever arrives, the only thing raised is MalformedEventError, in time linear in the body.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -32,15 +32,15 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return self.values.get(name) is not None
 
-    def text(self, name: str) -> str | None:
+    def text(self, name: str, limit: int = MAX_TEXT) -> str | None:
         """A string; None when it is absent, null or empty."""
         value = self.values.get(name)
         if value is None or value == "":
             return None
         if not isinstance(value, str):
             raise MalformedEventError(f"{self.at(name)} is not a string")
-        if len(value) > MAX_TEXT:
-            raise MalformedEventError(f"{self.at(name)} is longer than {MAX_TEXT} characters")
+        if len(value) > limit:
+            raise MalformedEventError(f"{self.at(name)} is longer than {limit} characters")
         return value
 
     def required_text(self, name: str) -> str:
@@ -132,6 +132,14 @@ def delivery_id(candidate: str | None, body: bytes) -> str:
     if candidate and len(candidate) <= _MAX_DELIVERY_ID and _is_printable(candidate):
         return candidate
     return body_hash(body)
+
+
+def common_id(ids: Sequence[str | None], body: bytes) -> str:
+    """The id of the only entry of an envelope, or one of all its entries."""
+    if len(ids) == 1:
+        return delivery_id(ids[0], body)
+    known = [identity for identity in ids if identity]
+    return body_hash("\n".join(known).encode() if known and len(known) == len(ids) else body)
 
 
 def label(value: object) -> str | None:

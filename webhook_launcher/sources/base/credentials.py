@@ -8,6 +8,8 @@ import base64
 from contextlib import suppress
 from datetime import datetime
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
 from webhook_launcher.core.errors import AuthenticationError
 from webhook_launcher.core.model import Trust
 from webhook_launcher.core.signatures import (
@@ -17,7 +19,7 @@ from webhook_launcher.core.signatures import (
     verify_static,
     wire_bytes,
 )
-from webhook_launcher.core.source import Delivery, Proof, Source
+from webhook_launcher.core.source import KEY_LOOKUP, Delivery, Proof, Source
 
 
 def url_token(delivery: Delivery, source: Source) -> Proof:
@@ -57,6 +59,15 @@ def static_header(delivery: Delivery, source: Source, default: str = "Authorizat
     if not presented:
         raise AuthenticationError(f"the delivery carries no {source.header or default} header")
     return Proof(Trust.TOKEN, verify_static(_spellings(presented), source.secrets))
+
+
+def key_named(source: Source, name: str) -> RSAPublicKey:
+    """The public key that a delivery says it was signed with. AuthenticationError if unknown."""
+    lookup = source.options.get(KEY_LOOKUP)
+    key = lookup(name) if callable(lookup) else None
+    if not isinstance(key, RSAPublicKey):
+        raise AuthenticationError("the delivery names a key that is not known here")
+    return key
 
 
 def _spellings(presented: str) -> list[bytes]:

@@ -18,6 +18,7 @@ from webhook_launcher.core.reference import (
     Repository,
     make_repository,
     make_tag,
+    parse_reference,
     parse_registry,
 )
 from webhook_launcher.core.source import Source
@@ -87,6 +88,13 @@ def located(text: str, source: Source, field: str) -> Reference:
         tag_of(tag, field) if colon else None,
         digest_of(digest, field) if at else None,
     )
+
+
+def reference_of(text: str, source: Source, field: str) -> Reference:
+    """A reference as people write it, who leave Docker Hub's name away; the registry is pinned."""
+    reference = _parsed(parse_reference, text, field)
+    host_of(source, reference.repository.registry, field)
+    return reference
 
 
 def host_in_url(url: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Parsers of the kinds' own configuration keys: from a YAML value, ValueError says what to write."""
+"""Parsers of the kinds' own configuration keys; the text of a ValueError says what to write."""
 
 
 def text_option(value: object) -> str:

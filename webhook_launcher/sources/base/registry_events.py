@@ -8,7 +8,7 @@ but it is a list. distribution.github.io/distribution/about/notifications.
 from webhook_launcher.core.model import Mention
 from webhook_launcher.core.reference import Digest, Reference
 from webhook_launcher.core.source import Source, Statement
-from webhook_launcher.sources.base.body import Fields, body_hash, delivery_id, label
+from webhook_launcher.sources.base.body import Fields, common_id, label
 from webhook_launcher.sources.base.images import (
     agree,
     digest_of,
@@ -46,7 +46,7 @@ def read_notifications(fields: Fields, source: Source, body: bytes) -> Statement
             continue
         mentions.append(Mention(_pushed(event, source)))
         actor = actor or label(event.fields("actor").values.get("name"))
-    identity = _identity(events, body)
+    identity = common_id([event.text("id") for event in events], body)
     if mentions:
         return Statement(identity, tuple(dict.fromkeys(mentions)), actor=actor)
     ignored = "; ".join(sorted(set(reasons))) or "the envelope has no events"
@@ -87,12 +87,3 @@ def _agrees_with_url(target: Fields, tag: str, digest: Digest | None) -> None:
         agree(tag, target.at("tag"), last, url)
     path = before.partition("/v2/")[2] or None
     agree(target.text("repository"), target.at("repository"), path, url)
-
-
-def _identity(events: tuple[Fields, ...], body: bytes) -> str:
-    """The id of the only event, or a hash of several; a hash of the body without ids."""
-    ids = [event.text("id") for event in events]
-    if len(ids) == 1:
-        return delivery_id(ids[0], body)
-    known = [identity for identity in ids if identity]
-    return body_hash("\n".join(known).encode() if known and len(known) == len(ids) else body)

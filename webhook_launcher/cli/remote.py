@@ -1,0 +1,194 @@
+"""Commands that ask a running launcher: status, history, deploy, rollback, pause, resume."""
+
+import argparse
+import time
+from typing import Any
+
+from webhook_launcher.cli import options, output
+from webhook_launcher.cli.client import Client, intents_of
+from webhook_launcher.cli.options import UsageError
+
+SUCCESS, FAILED, TIMED_OUT = 0, 1, 4
+_API = ("api", "v1")
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where we listen -> our loopback
+
+
+def add(commands: Any) -> None:
+    """Declare the commands."""
+    remote = _remote_options()
+    wait = options.with_wait()
+    status = commands.add_parser("status", parents=[remote], help="show what runs and what waits")
+    status.add_argument("workload", nargs="?", help="default: all")
+    status.set_defaults(run=_status)
+    history = commands.add_parser("history", parents=[remote], help="show deployments")
+    history.add_argument("workload", nargs="?", help="default: all")
+    history.add_argument(
+        "--limit",
+        type=options.whole(1, 500),
+        default=20,
+        metavar="N",
+        help="how many (default: 20)",
+    )
+    history.set_defaults(run=_history)
+    deploy = commands.add_parser(
+        "deploy", parents=[remote, wait], help="run a reference, or what is tracked"
+    )
+    deploy.add_argument("workload")
+    deploy.add_argument(
+        "reference",
+        nargs="?",
+        help="of its image: repository:tag@digest (default: what is tracked)",
+    )
+    deploy.set_defaults(run=_deploy)
+    rollback = commands.add_parser(
+        "rollback", parents=[remote, wait], help="run the previous release again"
+    )
+    rollback.add_argument("workload")
+    rollback.set_defaults(run=_rollback)
+    for name, text in (
+        ("pause", "hold a workload's automatic deployments"),
+        ("resume", "let them go on"),
+    ):
+        command = commands.add_parser(name, parents=[remote], help=text)
+        command.add_argument("workload")
+        command.set_defaults(run=_hold, action=name)
+
+
+def conclude(state: dict[str, Any] | None, *, as_document: bool) -> int:
+    """Print how it ended; 0 for success, 1 for anything else, 4 when time ran out."""
+    if state is None:
+        if as_document:
+            output.as_json({"timed_out": True})
+        else:
+            output.note("timed out; it goes on, see `webhook-launcher status`")
+        return TIMED_OUT
+    intents = intents_of(state)
+    if as_document:
+        output.as_json(state)
+    else:
+        for intent in intents:
+            why = intent["detail"] or intent["code"]
+            output.line(f"{intent['workload']}: {intent['status']}" + (f": {why}" if why else ""))
+    return SUCCESS if all(intent["status"] == "success" for intent in intents) else FAILED
+
+
+def _remote_options() -> argparse.ArgumentParser:
+    remote = argparse.ArgumentParser(add_help=False, parents=[options.with_config()])
+    remote.add_argument(
+        "--url",
+        type=options.url,
+        help="the launcher's address (default: `listen` of the configuration)",
+    )
+    remote.add_argument(
+        "--token-file",
+        metavar="PATH",
+        help="a file with the admin token (default: `admin` of the configuration)",
+    )
+    return remote
+
+
+def _client_of(arguments: argparse.Namespace) -> Client:
+    """A client with the admin token, from the arguments or else the configuration."""
+    token, url = None, arguments.url
+    if arguments.token_file:
+        token = options.secret_in(arguments.token_file, "--token-file")
+    if token is None or url is None:
+        settings = options.settings_of(arguments)
+        host, port = settings.listen
+        host = _EVERYWHERE.get(host, host)
+        url = url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        if token is None and settings.admin_token is None:
+            raise UsageError(
+                "the configuration has no admin token",
+                advice="Set `admin: {token_file: …}`, or name one with --token-file.",
+            )
+        token = token or (settings.admin_token or b"").decode("ascii")
+    return Client(url, token)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    client = _client_of(arguments)
+    if arguments.workload:
+        answer = client.get(*_API, "workloads", arguments.workload)
+        found = [answer]
+    else:
+        answer = client.get(*_API, "workloads")
+        found = answer["workloads"]
+    if arguments.json:
+        output.as_json(answer)
+        return SUCCESS
+    rows = [
+        (
+            item["name"],
+            item["state"],
+            item["tracked"],
+            output.short((item["current"] or {}).get("reference")),
+            len(item["pending"]),
+            item["last_check"]["result"],
+        )
+        for item in found
+    ]
+    output.table(("WORKLOAD", "STATE", "TRACKED", "CURRENT", "PENDING", "LAST CHECK"), rows)
+    return SUCCESS
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    query = {"limit": str(arguments.limit)}
+    if arguments.workload:
+        query["workload"] = arguments.workload
+    found = _client_of(arguments).get(*_API, "deployments", **query)
+    if arguments.json:
+        output.as_json(found)
+        return SUCCESS
+    rows = [
+        (
+            item["started_at"],
+            item["workload"],
+            item["status"] + (" (rollback)" if item["rollback"] else ""),
+            output.short(item["image"]["reference"]),
+            f"{item['origin']['source']} ({item['origin']['trust']})",
+            item["code"],
+        )
+        for item in found["deployments"]
+    ]
+    output.table(("STARTED", "WORKLOAD", "STATUS", "IMAGE", "BY", "CODE"), rows)
+    return SUCCESS
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    body = {"reference": arguments.reference} if arguments.reference else {}
+    return _act(arguments, "deploy", body)
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    return _act(arguments, "rollback", {})
+
+
+def _act(arguments: argparse.Namespace, action: str, body: dict[str, str]) -> int:
+    client = _client_of(arguments)
+    answer = client.post(*_API, "workloads", arguments.workload, action, body=body)
+    intent = answer["intent"]
+    if not arguments.wait:
+        if arguments.json:
+            output.as_json(intent)
+        else:
+            output.line(f"queued: {action} of {arguments.workload} (intent {intent['id']})")
+        return SUCCESS
+    state = client.follow(
+        *_API,
+        "intents",
+        intent["id"],
+        seconds=arguments.timeout,
+        now=time.monotonic,
+        sleep=time.sleep,
+    )
+    return conclude(state, as_document=arguments.json)
+
+
+def _hold(arguments: argparse.Namespace) -> int:
+    found = _client_of(arguments).post(*_API, "workloads", arguments.workload, arguments.action)
+    if arguments.json:
+        output.as_json(found)
+    else:
+        output.line(f"{found['name']}: {found['state']}")
+    return SUCCESS

@@ -1,0 +1,164 @@
+"""`replay`: what a recorded delivery would lead to under this configuration, and why. Dry."""
+
+import argparse
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from webhook_launcher.cli import output
+from webhook_launcher.cli.options import UsageError, settings_of, with_config
+from webhook_launcher.config import Settings
+from webhook_launcher.core.errors import AuthenticationError, EventError
+from webhook_launcher.core.model import Event, Mention, Origin, Trust
+from webhook_launcher.core.reference import Reference
+from webhook_launcher.core.selection import select
+from webhook_launcher.core.source import Delivery, Source
+from webhook_launcher.sources import read, receive
+
+ACCEPTED, REJECTED = 0, 1
+_LINE_ENDS = ("\r\n", "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a delivery leads to: `intent`, `ignored` or `reject`, and what it names."""
+
+    outcome: str
+    reason: str | None = None
+    mentions: tuple[Mention, ...] = ()
+    workloads: tuple[str, ...] = ()
+
+    def as_document(self) -> dict[str, Any]:
+        """The shape that scripts rely on; absent values are null."""
+        return {
+            "outcome": self.outcome,
+            "references": [_parts(m.reference) for m in self.mentions if m.reference],
+            "reason": self.reason,
+            "workloads": list(self.workloads),
+        }
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    replay = commands.add_parser(
+        "replay", parents=[with_config()], help="what a recorded delivery would lead to; dry"
+    )
+    replay.add_argument("file", type=Path, help="an HTTP request as text, or *.json: a bare body")
+    replay.add_argument("--source", required=True, help="a source of the configuration")
+    replay.add_argument(
+        "--unverified",
+        action="store_true",
+        help="skip authentication and scope, for recordings whose credentials are gone",
+    )
+    replay.set_defaults(run=_replay)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    source = settings.sources.get(arguments.source)
+    if source is None:
+        known = ", ".join(sorted(settings.sources)) or "none"
+        raise UsageError(
+            f"there is no source {arguments.source!r}", advice=f"Configured are: {known}."
+        )
+    delivery = read_recording(arguments.file)
+    verdict = judge(settings, source, delivery, verified=not arguments.unverified)
+    if arguments.json:
+        output.as_json(verdict.as_document())
+    else:
+        _tell(verdict)
+    return REJECTED if verdict.outcome == "reject" else ACCEPTED
+
+
+def judge(settings: Settings, source: Source, delivery: Delivery, *, verified: bool) -> Verdict:
+    """What the launcher would make of the delivery, now."""
+    try:
+        event = _authentic(source, delivery) if verified else _as_read(source, delivery)
+    except EventError as error:
+        return Verdict("reject", f"{error.code}: {error}")
+    if not event.mentions:
+        return Verdict("ignored", event.ignored)
+    names = settings.workloads if source.workloads is None or not verified else source.workloads
+    interests = [settings.workloads[name].interest for name in names]
+    try:
+        wishes, reason = select(event, interests, Origin(event.trust, source.name))
+    except EventError as error:
+        if verified:
+            return Verdict("reject", f"{error.code}: {error}", event.mentions)
+        wishes, reason = [], str(error)
+    workloads = tuple(wish.workload for wish in wishes)
+    if verified and not wishes:
+        return Verdict("ignored", reason, event.mentions)
+    return Verdict("intent", reason or None, event.mentions, workloads)
+
+
+def read_recording(path: Path) -> Delivery:
+    """An HTTP request as text (request line, headers, blank line, body), or a bare JSON body."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if path.suffix == ".json":
+        # Files end in a line feed that the delivery did not have.
+        return Delivery({"content-type": "application/json"}, raw.removesuffix(b"\n"))
+    for end in _LINE_ENDS:
+        head, blank, body = raw.partition((end * 2).encode())
+        if blank:
+            return _request(path, head.decode("latin-1").split(end), body)
+    return _request(path, raw.decode("latin-1").splitlines(), b"")
+
+
+def _request(path: Path, lines: list[str], body: bytes) -> Delivery:
+    method, _, rest = lines[0].partition(" ") if lines else ("", "", "")
+    if not method.isalpha() or not rest:
+        raise UsageError(f"{path} does not begin with a request line such as POST /hooks/ci")
+    headers: dict[str, str] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise UsageError(f"{path}: {line[:60]!r} is not a header")
+        headers[name.strip().lower()] = value.strip()
+    parts = urlsplit(rest.split(" ")[0]).path.split("/")
+    token = unquote(parts[3]) if parts[1:2] == ["hooks"] and len(parts) > 3 else None  # noqa: PLR2004
+    return Delivery(headers, body, token)
+
+
+def _authentic(source: Source, delivery: Delivery) -> Event:
+    now = datetime.now(UTC)
+    try:
+        return receive(delivery, source, now)
+    except AuthenticationError:
+        # An editor may have ended the file with a line feed that was not signed.
+        if not delivery.body.endswith(b"\n"):
+            raise
+        return receive(replace(delivery, body=delivery.body.removesuffix(b"\n")), source, now)
+
+
+def _as_read(source: Source, delivery: Delivery) -> Event:
+    statement = read(delivery, source)
+    return Event(
+        source=source.name,
+        trust=Trust.SIGNED,  # the most that it could be
+        delivery_id=statement.delivery_id,
+        mentions=statement.mentions,
+        ignored=statement.ignored,
+    )
+
+
+def _parts(reference: Reference) -> dict[str, str | None]:
+    return {
+        "registry": reference.repository.registry,
+        "repository": reference.repository.path,
+        "tag": reference.tag,
+        "digest": reference.digest,
+    }
+
+
+def _tell(verdict: Verdict) -> None:
+    output.line(f"{verdict.outcome}{f': {verdict.reason}' if verdict.reason else ''}")
+    for mention in verdict.mentions:
+        output.line(f"  says: {mention.reference or 'the tracked reference'}")
+    if verdict.workloads:
+        output.line(f"  would look at: {', '.join(verdict.workloads)}")

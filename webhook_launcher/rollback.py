@@ -1,0 +1,99 @@
+"""What follows when a release did not make it: the release that ran before comes back.
+
+It is admitted again under today's policy, gated and proved like any other. What cannot be brought
+back is said to be so (`restored` is False); the worker then tries again, later and later.
+"""
+
+import logging
+
+from webhook_launcher.attempt import Attempts, log_fields, with_more
+from webhook_launcher.core.errors import (
+    ComposeError,
+    EngineError,
+    EngineUnavailableError,
+    LauncherError,
+    UnhealthyWorkloadError,
+)
+from webhook_launcher.core.model import Action, Deployment
+from webhook_launcher.core.policy import admit
+from webhook_launcher.core.workload import Workload
+from webhook_launcher.records import Deployments, Workloads
+from webhook_launcher.rollout import Rollout
+
+_log = logging.getLogger(__name__)
+
+
+class Rollback:
+    """Ends an attempt that failed after the switch began, by what ran before it."""
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        deployments: Deployments,
+        workloads: Workloads,
+        attempts: Attempts,
+    ) -> None:
+        self._rollout = rollout
+        self._deployments = deployments
+        self._workloads = workloads
+        self._attempts = attempts
+
+    def undo(self, workload: Workload, failed: Deployment, error: LauncherError) -> Deployment:
+        """End `failed`, which `error` stopped. Raises EngineUnavailableError: then it is open."""
+        _log.error("release failed", extra=log_fields(failed))
+        unhealthy = isinstance(error, UnhealthyWorkloadError)
+        current, previous = self._workloads.state(workload.name).current, failed.previous
+        if current is not None and current.digest == failed.image.digest:
+            failed = with_more(failed, "it is the current release, so it stays", restored=False)
+            self._deployments.fail(failed)
+        elif previous is None:
+            failed = with_more(failed, self._clear(workload))
+            self._deployments.fail(failed, quarantine=unhealthy)
+        elif not workload.rollback:
+            failed = with_more(failed, "it stays, since rollback is off for this workload")
+            self._deployments.fail(failed, stays=True)
+        else:
+            rollback = self._attempts.undo(failed, previous)
+            self._deployments.fail(failed, quarantine=unhealthy, rollback=rollback)
+            return self.bring_back(workload, failed, rollback)
+        return failed
+
+    def bring_back(
+        self, workload: Workload, failed: Deployment, rollback: Deployment
+    ) -> Deployment:
+        """Make what `rollback` says the running release; `failed` with what came of it."""
+        stopwatch = self._attempts.stopwatch()
+        try:
+            quarantined = self._workloads.state(workload.name).quarantined
+            wanted = workload.candidate(
+                rollback.image, Action.ROLLBACK, failed.origin, quarantined
+            )
+            release = admit(wanted, workload.policies)
+            self._rollout.fetch(workload, release, stopwatch)
+            self._rollout.switch(workload, release, stopwatch)
+        except EngineUnavailableError:
+            raise
+        except LauncherError as error:
+            rollback = self._attempts.failed(rollback, error, stopwatch)
+            failed = with_more(failed, f"and the release before it: {error}", restored=False)
+            self._deployments.rewrite(rollback, failed)
+            _log.critical("rollback failed", extra=log_fields(rollback))
+            return failed
+        self._rollout.commit(workload, rollback.image, None)
+        done = self._attempts.succeeded(rollback, stopwatch)
+        failed = with_more(failed, f"{rollback.image.digest} is back and healthy", restored=True)
+        # The same host ran the former release, so it was the new one that compose refused.
+        refused = failed.code == ComposeError.code
+        self._deployments.succeed(done, instead_of=failed, quarantine=refused)
+        _log.warning("rolled back", extra=log_fields(done))
+        return failed
+
+    def _clear(self, workload: Workload) -> str:
+        """Remove what a first deployment left half-started; what there is to say of it."""
+        try:
+            self._rollout.clear(workload)
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:
+            return f"it was the first deployment, and its containers cannot be removed: {error}"
+        return "it was the first deployment: its containers were removed"
