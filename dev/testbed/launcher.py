@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,7 @@ class Launcher:
         self.directory = directory
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.admin_token = "an-admin-token-for-this-run"
+        self.admin_token = secrets.token_urlsafe(16)
         self.config = directory / "config.yml"
         self.log = directory / "launcher.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -90,7 +92,8 @@ class Launcher:
     @property
     def pid(self) -> int:
         """Of gunicorn's master."""
-        assert self._process is not None
+        if self._process is None:
+            raise RuntimeError("it was not started")
         return self._process.pid
 
     def command(self, *arguments: str) -> list[str]:
@@ -137,10 +140,8 @@ class Launcher:
         """SIGKILL to the whole session, as a power cut would."""
         if self._process is None:
             return
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait(10)
 
     def log_tail(self, lines: int = 40) -> str:
@@ -188,7 +189,7 @@ class Launcher:
 
     def _answers(self, path: str) -> bool:
         try:
-            return ask("GET", self.url + path).status == 200  # noqa: PLR2004 - HTTP OK
+            return ask("GET", self.url + path).status == 200
         except OSError:
             return False
 

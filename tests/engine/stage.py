@@ -3,6 +3,7 @@
 import json
 import secrets
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from testbed.launcher import Answer, Launcher, ask, fetch, free_port, github_push
-
 from tests.images import Recipe, TestRegistry
 from tests.projects import Host
 from webhook_launcher.core.model import Image
@@ -122,7 +122,7 @@ class Stage:
         launcher: Launcher,
         reference: str | None,
         *,
-        id: str | None = None,
+        message_id: str | None = None,
         at: float | None = None,
         **fields: str,
     ) -> Answer:
@@ -131,7 +131,7 @@ class Stage:
         if reference is not None:
             event["reference"] = reference
         body = json.dumps(event).encode()
-        message_id = id or f"msg_{secrets.token_hex(8)}"
+        message_id = message_id or f"msg_{secrets.token_hex(8)}"
         seconds = int(at if at is not None else time.time())
         key = parse_signing_key(self.signing_key)
         return ask(
@@ -179,7 +179,8 @@ class Stage:
             )
         try:
             eventually(lambda: fetch(f"http://127.0.0.1:{port}/v2/") is not None, 20)
-            yield TestRegistry(f"127.0.0.1:{port}", Path(self.host.environment["LAUNCHER_TEST_BUSYBOX"]))
+            busybox = Path(self.host.environment["LAUNCHER_TEST_BUSYBOX"])
+            yield TestRegistry(f"127.0.0.1:{port}", busybox)
         finally:
             running.terminate()
             running.wait(20)
@@ -189,7 +190,7 @@ class Stage:
         for launcher in self._launchers:
             launcher.kill()
             if launcher.log.exists():
-                print(launcher.log_tail(100))
+                sys.stdout.write(launcher.log_tail(100))
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -5,8 +5,8 @@ import time
 from typing import Any
 
 import pytest
-from testbed.launcher import Answer, Launcher, ask, free_port, github_push
 
+from testbed.launcher import Answer, Launcher, ask, free_port, github_push
 from tests.engine.stage import Stage, current, eventually, idle, script
 from tests.images import Behaviour, Recipe
 
@@ -70,9 +70,7 @@ def test_a_crash_after_two_seconds_without_healthcheck_is_rolled_back(stage: Sta
     good = stage.push(Recipe("good", interval=None))
     launcher = stage.launch(options={"health": {"settle": "3s"}})
     eventually(lambda: current(launcher) == good.digest and idle(launcher))
-    intent = stage.push_and_follow(
-        launcher, Recipe("late", Behaviour.CRASHES_LATER, interval=None)
-    )
+    intent = stage.push_and_follow(launcher, Recipe("late", Behaviour.CRASHES_LATER, interval=None))
     assert intent["status"] == "failure"
     assert stage.serves() == "good"
 
@@ -176,8 +174,8 @@ def test_duplicate_forged_and_replayed_deliveries_lead_to_one_deployment(stage: 
     reference = f"{stage.image}:stable@{two.digest}"
     old = stage.deploy_event(launcher, reference, at=time.time() - 3600)
     assert old.status == 401
-    kept = stage.deploy_event(launcher, reference, id="msg_captured")
-    replayed = stage.deploy_event(launcher, reference, id="msg_captured")
+    kept = stage.deploy_event(launcher, reference, message_id="msg_captured")
+    replayed = stage.deploy_event(launcher, reference, message_id="msg_captured")
     assert (kept.status, replayed.status) == (202, 200)
     launcher.outcome(answers[0].body["delivery"])
     launcher.outcome(kept.body["delivery"])

@@ -141,7 +141,7 @@ def _as_read(source: Source, delivery: Delivery) -> Event:
     return Event(
         source=source.name,
         trust=Trust.SIGNED,  # the most that it could be
-        delivery_id=statement.delivery_id,
+        delivery_id=statement.delivery_id or "replayed",
         mentions=statement.mentions,
         ignored=statement.ignored,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from webhook_launcher.adapters.compose.files import first_files, read_dotenv
-from webhook_launcher.adapters.compose.model import ProjectModel
+from webhook_launcher.adapters.compose.model import ProjectModel, mounts_relatively
 from webhook_launcher.adapters.compose.program import (
     MINIMUM_VERSION,
     find_program,
@@ -141,6 +141,12 @@ class Compose:
         finished = self._finish([*argv, *services], self._up_timeout)
         return _printed(finished)
 
+    def mounts_relatively(self, project: ComposeProject, repository: Repository) -> bool:
+        """True when a service that we recreate mounts a path relative to the project directory."""
+        services = self.services(project, repository)
+        finished = self._config(project, repository, "--no-path-resolution")
+        return mounts_relatively(finished.output, services)
+
     def command(self, project: ComposeProject) -> list[str]:
         """The start of a command line for the project as pinned, for us and for people."""
         files = [*self._files(project), self._override(project)]
@@ -173,15 +179,18 @@ class Compose:
         before, model = self._models.get(project.name, (None, None))
         if model is not None and state is not None and state == before:
             return model
+        model = ProjectModel.parse(self._config(project, repository).output)
+        self._models[project.name] = (state, model)
+        return model
+
+    def _config(self, project: ComposeProject, repository: Repository, *options: str) -> Finished:
+        """What compose makes of the user's files, before any pin."""
         files, document = [str(file) for file in self._files(project)], b""
         if project.inline is not None:
             draft = completed(project.inline, str(repository), project.services)
             files, document = ["-"], json.dumps(draft).encode()
         argv = [*self._base(project, files), "--profile", "*", "config", "--format", "json"]
-        finished = self._finish(argv, _CONFIG_TIMEOUT, document, _MAX_MODEL)
-        model = ProjectModel.parse(finished.output)
-        self._models[project.name] = (state, model)
-        return model
+        return self._finish([*argv, *options], _CONFIG_TIMEOUT, document, _MAX_MODEL)
 
     def _fingerprint(self, project: ComposeProject, repository: Repository) -> object:
         """Equal as long as `config` would say the same; None when that cannot be known cheaply."""

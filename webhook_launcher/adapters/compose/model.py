@@ -8,6 +8,9 @@ from typing import Any, Self
 from webhook_launcher.core.errors import ComposeError, InvalidReferenceError
 from webhook_launcher.core.reference import Repository, parse_reference
 
+# `~` is somebody's home, wherever the project is.
+_NOT_RELATIVE = ("/", "~")
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -41,10 +44,7 @@ class ProjectModel:
             jobs = {job for body in services.values() for job in _jobs(body)}
             return cls({name: _service(body, name in jobs) for name, body in services.items()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ComposeError(
-                f"`config --format json` printed something unexpected: {error!r}",
-                output=text.decode("utf-8", "replace"),
-            ) from error
+            raise _unexpected(text, error) from error
 
     def running(self, repository: Repository, active: Collection[str]) -> tuple[str, ...]:
         """The services that should run an image of `repository`, in alphabetical order."""
@@ -55,6 +55,29 @@ class ProjectModel:
                 if service.repository == repository and service.serves(active)
             )
         )
+
+
+def mounts_relatively(text: bytes, services: Collection[str]) -> bool:
+    """True when one of the services mounts a path relative to the project directory.
+
+    `text` is of `config --format json --no-path-resolution`. Secrets and configs that are files
+    are bind mounts too.
+    """
+    try:
+        document = json.loads(text)
+        bodies = [document["services"][name] for name in services]
+        paths = [
+            mount["source"]
+            for body in bodies
+            for mount in body.get("volumes") or ()
+            if mount["type"] == "bind"
+        ]
+        for kind in ("secrets", "configs"):
+            used = [use["source"] for body in bodies for use in body.get(kind) or ()]
+            paths += [document[kind][name].get("file", "/") for name in used]
+        return any(not path.startswith(_NOT_RELATIVE) for path in paths)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unexpected(text, error) from error
 
 
 def _service(body: Mapping[str, Any], waited_for: bool) -> Service:
@@ -80,3 +103,10 @@ def _jobs(body: Mapping[str, Any]) -> list[str]:
         for name, dependency in (body.get("depends_on") or {}).items()
         if dependency.get("condition") == "service_completed_successfully"
     ]
+
+
+def _unexpected(text: bytes, error: Exception) -> ComposeError:
+    return ComposeError(
+        f"`config --format json` printed something unexpected: {error!r}",
+        output=text.decode("utf-8", "replace"),
+    )

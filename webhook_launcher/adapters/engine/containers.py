@@ -47,7 +47,8 @@ def parse_container(inspected: Mapping[str, Any]) -> Container:
         image=inspected["Image"],
         image_ref=config.get("Image") or "",
         status=state["Status"],
-        running=bool(state["Running"]),
+        # The engine's own `Running` stays true for what is paused or between two restarts.
+        running=state["Status"] == "running",
         exit_code=int(state["ExitCode"]),
         oom_killed=bool(state.get("OOMKilled")),
         restart_count=int(inspected.get("RestartCount") or 0),

@@ -31,9 +31,7 @@ def own_mounts(client: Client, mountinfo: Path = MOUNTINFO) -> list[Mapping[str,
     return mounts
 
 
-def misplaced(
-    mounts: Sequence[Mapping[str, Any]], directories: Iterable[PurePath]
-) -> list[str]:
+def misplaced(mounts: Sequence[Mapping[str, Any]], directories: Iterable[PurePath]) -> list[str]:
     """One sentence for each directory that is not mounted at the identical path, with the fix."""
     return [
         f"{directory} is {_where(mounts, directory)}, so relative bind mounts in it would "

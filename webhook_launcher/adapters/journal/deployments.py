@@ -6,7 +6,7 @@ from dataclasses import replace
 from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
 from webhook_launcher.adapters.journal.workloads import Workloads
-from webhook_launcher.core.model import Deployment
+from webhook_launcher.core.model import Deployment, Status
 
 
 class Deployments:
@@ -98,6 +98,14 @@ class Deployments:
             "WHERE intent = ? AND status IN ('success', 'failure') ORDER BY seq DESC", (intent_id,)
         )
         return next((attempt for attempt in found if attempt.undoes is None), None)
+
+    def in_doubt(self, workload: str) -> bool:
+        """True when the last attempt that touched the workload failed: what runs is not proved."""
+        found = self._select(
+            "WHERE workload = ? AND status IN ('success', 'failure') ORDER BY seq DESC LIMIT 1",
+            (workload,),
+        )
+        return bool(found) and found[0].status is Status.FAILURE
 
     def get(self, deployment_id: str) -> Deployment | None:
         """One attempt by its id."""

@@ -216,9 +216,7 @@ class Intents:
         return intent
 
     def _replace(self, older: Intent, newer: Intent) -> None:
-        self.settle(
-            older, Status.INACTIVE, code="superseded", detail=f"superseded by {newer.id}"
-        )
+        self.settle(older, Status.INACTIVE, code="superseded", detail=f"superseded by {newer.id}")
 
 
 def _queued(
