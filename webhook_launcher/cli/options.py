@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from webhook_launcher.config import DEFAULT_PATH, PATH_VARIABLE, Settings, load
+from webhook_launcher.config import DEFAULT_PATH, PATH_VARIABLE, Settings, load, values
 from webhook_launcher.core.errors import LauncherError
 from webhook_launcher.sources import KINDS
 
@@ -89,6 +89,14 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def workload(text: str) -> str:
+    """The name of a workload: never something that makes another path of the API."""
+    try:
+        return values.name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def url(text: str) -> str:

@@ -18,10 +18,10 @@ def add(commands: Any) -> None:
     remote = _remote_options()
     wait = options.with_wait()
     status = commands.add_parser("status", parents=[remote], help="show what runs and what waits")
-    status.add_argument("workload", nargs="?", help="default: all")
+    status.add_argument("workload", type=options.workload, nargs="?", help="default: all")
     status.set_defaults(run=_status)
     history = commands.add_parser("history", parents=[remote], help="show deployments")
-    history.add_argument("workload", nargs="?", help="default: all")
+    history.add_argument("workload", type=options.workload, nargs="?", help="default: all")
     history.add_argument(
         "--limit",
         type=options.whole(1, 500),
@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
     deploy = commands.add_parser(
         "deploy", parents=[remote, wait], help="run a reference, or what is tracked"
     )
-    deploy.add_argument("workload")
+    deploy.add_argument("workload", type=options.workload)
     deploy.add_argument(
         "reference",
         nargs="?",
@@ -43,14 +43,14 @@ def add(commands: Any) -> None:
     rollback = commands.add_parser(
         "rollback", parents=[remote, wait], help="run the previous release again"
     )
-    rollback.add_argument("workload")
+    rollback.add_argument("workload", type=options.workload)
     rollback.set_defaults(run=_rollback)
     for name, text in (
         ("pause", "hold a workload's automatic deployments"),
         ("resume", "let them go on"),
     ):
         command = commands.add_parser(name, parents=[remote], help=text)
-        command.add_argument("workload")
+        command.add_argument("workload", type=options.workload)
         command.set_defaults(run=_hold, action=name)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section, read_yaml
 from webhook_launcher.config.secret import is_given, read_secret, read_token
-from webhook_launcher.config.settings import Limits, RegistryAccess, Settings
+from webhook_launcher.config.settings import Limits, Recording, RegistryAccess, Settings
 from webhook_launcher.config.sources import read_source
 from webhook_launcher.config.workloads import read_poll, read_workload
 from webhook_launcher.core.errors import ConfigurationError, InvalidReferenceError, Problem
@@ -14,7 +14,16 @@ from webhook_launcher.core.reference import parse_registry
 from webhook_launcher.core.source import Kind, Source
 from webhook_launcher.core.workload import PollSettings, Workload
 
-__all__ = ["DEFAULT_PATH", "PATH_VARIABLE", "Limits", "RegistryAccess", "Settings", "load", "parse"]
+__all__ = [
+    "DEFAULT_PATH",
+    "PATH_VARIABLE",
+    "Limits",
+    "Recording",
+    "RegistryAccess",
+    "Settings",
+    "load",
+    "parse",
+]
 
 # Where the file is: `--config`, else this variable of the environment, else the default path.
 PATH_VARIABLE = "LAUNCHER_CONFIG"
@@ -58,6 +67,7 @@ def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
         workloads={
             name: read_workload(section, name, poll) for name, section in top.sections("workloads")
         },
+        record=_recording(top),
     )
     top.finish()
     _cross_check(top, settings)
@@ -78,6 +88,16 @@ def _limits(top: Section) -> Limits:
     )
     section.finish()
     return limits
+
+
+def _recording(top: Section) -> Recording | None:
+    section = top.section("record")
+    directory = section.take("directory", values.path_from(top.base), None)
+    keep = section.take("keep", values.number(1, 1000), 20)
+    section.finish()
+    if directory is None and "record" in top:
+        section.problem("directory", "is missing: where should deliveries be kept?")
+    return Recording(directory, keep) if directory is not None else None
 
 
 def _admin(top: Section) -> bytes | None:

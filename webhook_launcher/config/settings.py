@@ -17,6 +17,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """Where the newest authentic deliveries are kept for `replay`, and how many of each source."""
+
+    directory: Path
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryAccess:
     """How to talk to one registry; without credentials docker's own are used."""
 
@@ -41,3 +49,4 @@ class Settings:
     registries: Mapping[str, RegistryAccess]
     sources: Mapping[str, Source]
     workloads: Mapping[str, Workload]
+    record: Recording | None = None

@@ -22,6 +22,7 @@ _PLAIN = _KEYS | {f"{_TAG}{name}" for name in ("bool", "float", "null", "map", "
 # What the parser says, and what the user should do; the first that matches.
 _CLEARER = (
     ("found undefined alias", "a value that starts with * must be put in quotes"),
+    ("but found another document", "a second document (---); the file must be a single document"),
     ("found undefined tag handle", "a value that starts with ! must be put in quotes"),
     (r"found character '\t'", "a tab; YAML indents with spaces"),
 )

@@ -41,7 +41,7 @@ class ComposeProject:
     name: str
     directory: Path
     files: tuple[Path, ...] = ()
-    inline: Mapping[str, object] | None = None
+    inline: Mapping[str, object] | None = field(default=None, repr=False)  # may hold passwords
     services: tuple[str, ...] = ()
 
 

@@ -12,7 +12,7 @@ def create_app(
 ) -> Flask:
     """The WSGI application."""
     app = Flask("webhook_launcher", static_folder=None)
-    # `//hooks/x` is another path, not a reason for a redirect: senders do not follow one with a
+    # `/hooks//x` is another path, not a reason for a redirect: senders do not follow one with a
     # POST, and its Location would be made of a Host header that anybody may write.
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined] # DefaultJSONProvider has it

@@ -31,6 +31,7 @@ from webhook_launcher.core.strict_json import StrictJsonError, loads
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.web import views
 from webhook_launcher.web.access import admin_only
+from webhook_launcher.web.body import read_body
 from webhook_launcher.web.hooks import Deliveries
 
 _MAX_PAGE = 500
@@ -249,8 +250,7 @@ def _body(*allowed: str) -> dict[str, str]:
 
     A key that is not `allowed` is an error: a misspelt `reference` must not deploy what is tracked.
     """
-    request.max_content_length = _MAX_BODY
-    raw = request.get_data()
+    raw = read_body(_MAX_BODY)
     if not raw:
         return {}
     try:

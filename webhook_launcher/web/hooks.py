@@ -8,13 +8,19 @@ from hashlib import sha256
 from typing import Protocol
 
 from flask import Blueprint, Response, jsonify, request, url_for
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound
 
 from webhook_launcher.core.clock import Clock
-from webhook_launcher.core.errors import EventError, MalformedEventError, UnreadableBodyError
+from webhook_launcher.core.errors import (
+    AuthenticationError,
+    EventError,
+    MalformedEventError,
+    UnreadableBodyError,
+)
 from webhook_launcher.core.model import Event, Intent, Origin, Trust, Wish
 from webhook_launcher.core.selection import Interest, select
 from webhook_launcher.core.source import Delivery, Source
+from webhook_launcher.web.body import read_body
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +63,7 @@ class Intake:
 
     `forgiven` names the kinds whose senders block their queue or disable the hook after a 4xx:
     an authentic delivery of theirs that is readable and cannot be used is answered 200.
+    `record` keeps authentic deliveries for `replay`.
     """
 
     sources: Mapping[str, Source]
@@ -67,6 +74,7 @@ class Intake:
     wake: Callable[[], None]
     max_body: int
     forgiven: frozenset[str] = frozenset()
+    record: Callable[[Source, Delivery, datetime], None] = lambda *_: None
 
 
 def blueprint(intake: Intake) -> Blueprint:
@@ -81,27 +89,12 @@ def blueprint(intake: Intake) -> Blueprint:
             raise NotFound(f"there is no source {source[:80]!a}")
         delivery = Delivery(
             {name.lower(): value for name, value in request.headers.items()},
-            _body(intake.max_body),
+            read_body(intake.max_body, "limits.body"),
             token,
         )
         return _accept(intake, configured, delivery)
 
     return hooks
-
-
-def _body(limit: int) -> bytes:
-    """The raw body; refused by its announced length before anything is read."""
-    if (request.content_length or 0) > limit:
-        raise _too_large(limit)
-    request.max_content_length = limit  # the same for bodies that announce no length
-    try:
-        return request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        raise _too_large(limit) from None
-
-
-def _too_large(limit: int) -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(f"the body may have {limit} bytes (limits.body)")
 
 
 def _accept(intake: Intake, source: Source, delivery: Delivery) -> tuple[Response, int]:
@@ -114,8 +107,11 @@ def _accept(intake: Intake, source: Source, delivery: Delivery) -> tuple[Respons
             "delivery refused",
             extra={"source": source.name, "code": error.code, "detail": str(error)},
         )
+        if not isinstance(error, AuthenticationError):
+            intake.record(source, delivery, now)
         raise
     accepted = intake.deliveries.accept(event, wishes, None if wishes else reason, now)
+    intake.record(source, delivery, now)
     if accepted.intents and not accepted.duplicate:
         intake.wake()
     _log.info(

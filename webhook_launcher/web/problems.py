@@ -4,7 +4,7 @@ import json
 import logging
 
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from webhook_launcher.core.errors import (
     AuthenticationError,
@@ -28,6 +28,11 @@ _STATUSES: tuple[tuple[type[LauncherError], int], ...] = (
     (CommandError, 409),
     (JournalError, 503),  # full, or a disk that may be mended: nothing was accepted, send it again
 )
+# Flask's own texts for these speak to somebody at a browser.
+_DETAIL = {
+    NotFound: "there is nothing at this path",
+    MethodNotAllowed: "this path does not take this method",
+}
 _ADVICE = {
     400: "Correct the request; nothing was done.",
     404: "Look at the path: POST /hooks/<source>, GET /healthz, GET /readyz, or /api/v1/….",
@@ -69,6 +74,12 @@ def of_error(error: LauncherError) -> Response:
     return problem(status_of(error), error.code, title, str(error), error.advice())
 
 
+def _detail(error: HTTPException) -> str:
+    if error.description and error.description != type(error).description:
+        return error.description
+    return _DETAIL.get(type(error)) or error.description or error.name
+
+
 def install(app: Flask) -> None:
     """Answer every error as a problem document, also those of Flask and our own faults."""
 
@@ -86,7 +97,7 @@ def install(app: Flask) -> None:
             status,
             error.name.lower().replace(" ", "-"),
             error.name,
-            error.description or error.name,
+            _detail(error),
             _ADVICE.get(
                 status, "Nothing was done; see docs/operations.md for the paths there are."
             ),

@@ -66,6 +66,7 @@ def deployment(found: Deployment) -> dict[str, Any]:
         "image": image(found.image),
         "previous": image(found.previous),
         "rollback": found.rollback,
+        "undoes": found.undoes,
         "restored": found.restored,
         "origin": origin(found.origin),
         "policies": list(found.policies),

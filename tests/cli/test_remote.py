@@ -1,0 +1,229 @@
+"""status, history, deploy, rollback, pause, resume: against a launcher on a real socket."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.builders import ADMIN, CONFIGURATION, D1, D2, LEFT_OUT, changed
+from tests.cli.conftest import Command, Ended, Remote
+from webhook_launcher.core.model import Action, Status
+
+
+@pytest.fixture
+def ask(command: Command, remote: Remote) -> Command:
+    """A command with the launcher's address and the admin token."""
+
+    def asked(name: str, *more: str) -> Ended:
+        return command(name, "--url", remote.url, "--token-file", str(remote.token), *more)
+
+    return asked
+
+
+def config_for(remote: Remote, directory: Path, **changes: object) -> str:
+    """A configuration file whose `listen` is where the launcher is."""
+    listen = remote.url.removeprefix("http://")
+    file = directory / "config.yml"
+    file.write_text(json.dumps(changed(CONFIGURATION, {"listen": listen, **changes})))
+    return str(file)
+
+
+def test_status_is_a_table_of_what_runs(ask: Command, remote: Remote) -> None:
+    """One line per workload, with the digest short enough to read."""
+    remote.edge.deployed("web", D1)
+    ended = ask("status")
+    assert ended.status == 0
+    head, web, *_ = ended.out.splitlines()
+    assert head.split() == ["WORKLOAD", "STATE", "TRACKED", "CURRENT", "PENDING", "LAST", "CHECK"]
+    assert web.split() == [
+        "web",
+        "running",
+        "ghcr.io/acme/web:stable",
+        "ghcr.io/acme/web:stable@sha256:111111111111",
+        "0",
+        "-",
+    ]
+
+
+def test_status_of_one_workload_as_json_is_the_apis_answer(ask: Command, remote: Remote) -> None:
+    """Scripts read the same document from the command and from the API."""
+    assert json.loads(ask("status", "web", "--json").out)["name"] == "web"
+    assert len(json.loads(ask("status", "--json").out)["workloads"]) == 3
+
+
+def test_history_is_newest_first(ask: Command, remote: Remote) -> None:
+    """What happened last is what one looks for."""
+    remote.edge.deployed("web", D1)
+    remote.edge.deployed("site", D2)
+    lines = ask("history").out.splitlines()
+    assert [line.split()[1] for line in lines] == ["WORKLOAD", "site", "web"]
+    assert "success" in lines[1]
+    assert "poll (poll)" in lines[1]
+    assert len(ask("history", "web", "--limit", "5").out.splitlines()) == 2
+    assert len(json.loads(ask("history", "--json").out)["deployments"]) == 2
+
+
+def test_text_from_elsewhere_cannot_drive_the_terminal(ask: Command, remote: Remote) -> None:
+    """A check's result may quote a registry: escape sequences of it stay harmless."""
+    remote.edge.journal.workloads.checked("web", "\x1b[2J\x07gone\nx", remote.edge.clock.now())
+    out = ask("status").out
+    assert "\x1b" not in out
+    assert "\x07" not in out
+    assert len(out.splitlines()) == 4
+
+
+def test_deploy_queues_a_reference(ask: Command, remote: Remote) -> None:
+    """Without --wait it says what was queued, and under which id."""
+    reference = f"ghcr.io/acme/web@{D1}"
+    ended = ask("deploy", "web", reference)
+    (intent,) = remote.edge.journal.intents.waiting("web")
+    assert (ended.status, ended.out) == (0, f"queued: deploy of web (intent {intent.id})\n")
+    assert (intent.wish.action, str(intent.wish.reference)) == (Action.DEPLOY, reference)
+
+
+def test_deploy_without_reference_looks_at_what_is_tracked(ask: Command, remote: Remote) -> None:
+    """The same as a push would."""
+    assert json.loads(ask("deploy", "web", "--json").out)["action"] == "check"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(Status.SUCCESS, 0), (Status.FAILURE, 1), (Status.ERROR, 1)]
+)
+def test_deploy_waits_for_the_outcome(
+    ask: Command, remote: Remote, outcome: Status, status: int
+) -> None:
+    """The operator's command ends as the deployment did."""
+    remote.edge.on_wake = lambda: remote.edge.settle(outcome, detail="because")
+    ended = ask("deploy", "web", "--wait")
+    assert (ended.status, ended.out) == (status, f"web: {outcome.value}: because\n")
+
+
+def test_deploy_stops_waiting_in_time(ask: Command, remote: Remote) -> None:
+    """Exit 4 as with `send`."""
+    assert ask("deploy", "web", "--wait", "--timeout", "0.1s").status == 4
+
+
+def test_rollback_asks_for_the_previous_release(ask: Command, remote: Remote) -> None:
+    """And says so when there is none, with what to do instead."""
+    ended = ask("rollback", "web")
+    assert ended.status == 1
+    assert "No previous release" in ended.err
+    assert "  -> Deploy a reference by name instead" in ended.err
+    remote.edge.deployed("web", D1)
+    remote.edge.deployed("web", D2)
+    remote.edge.on_wake = lambda: remote.edge.settle(Status.SUCCESS, detail="back")
+    assert ask("rollback", "web", "--wait").out == "web: success: back\n"
+
+
+def test_pause_and_resume_say_the_state_after_it(ask: Command, remote: Remote) -> None:
+    """So that nobody wonders which way it went."""
+    remote.edge.deployed("web", D1)
+    assert ask("pause", "web").out == "web: paused\n"
+    assert json.loads(ask("resume", "web", "--json").out)["paused"] is False
+
+
+@pytest.mark.parametrize("name", ["status", "deploy", "rollback", "pause", "resume"])
+def test_an_unknown_workload_is_an_error_with_advice(ask: Command, name: str) -> None:
+    """With where its name is to be found."""
+    ended = ask(name, "nobody")
+    assert ended.status == 1
+    assert ended.err.startswith("error: Unknown workload: there is no workload 'nobody'")
+    assert "  -> Use a name from the `workloads:` section" in ended.err
+
+
+@pytest.mark.parametrize("name", ["status", "deploy", "rollback", "pause", "resume"])
+@pytest.mark.parametrize("workload", ["../deployments", "web/check?x", "a b", "%2e%2e", ""])
+def test_what_is_no_name_never_becomes_another_path(
+    ask: Command, remote: Remote, name: str, workload: str
+) -> None:
+    """`pause web/check` must not be a POST to the check of `web`."""
+    assert ask(name, workload).status == 2
+    assert remote.edge.journal.intents.pending() == 0
+
+
+def test_a_wrong_token_is_refused_and_not_shown(
+    ask: Command, command: Command, remote: Remote, tmp_path: Path
+) -> None:
+    """The message names the file's place in the configuration, never a token."""
+    wrong = tmp_path / "wrong"
+    wrong.write_text("canary-token-that-is-wrong")
+    ended = command("status", "--url", remote.url, "--token-file", str(wrong))
+    assert ended.status == 1
+    assert "admin.token_file" in ended.err
+    assert "canary" not in ended.err
+
+
+def test_address_and_token_come_from_the_configuration(
+    command: Command, remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the launcher's own machine no option is needed; --config or $LAUNCHER_CONFIG names it."""
+    config = config_for(remote, tmp_path)
+    assert command("status", "--config", config).status == 0
+    monkeypatch.setenv("LAUNCHER_CONFIG", config)
+    assert command("status").status == 0
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_loopback(
+    command: Command, remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The admin token would go to the proxy in plain text; nothing listens at this one."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert command("status", "--config", config_for(remote, tmp_path)).status == 0
+
+
+def test_a_netrc_does_not_replace_the_token(
+    ask: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """requests prefers ~/.netrc to the header that we set."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert ask("status").status == 0
+
+
+def test_a_configuration_without_admin_token_is_a_usage_error(
+    command: Command, remote: Remote, tmp_path: Path
+) -> None:
+    """The API is off: say so, instead of a 403 that has to be looked up."""
+    ended = command("status", "--config", config_for(remote, tmp_path, admin=LEFT_OUT))
+    assert ended.status == 2
+    assert "no admin token" in ended.err
+
+
+@pytest.mark.parametrize("content", ["", "two\nlines-of-canary", "ünicode-canary"])
+def test_a_token_file_without_a_token_is_a_usage_error(
+    command: Command, remote: Remote, tmp_path: Path, content: str
+) -> None:
+    """And its content is not shown."""
+    file = tmp_path / "t"
+    file.write_text(content)
+    ended = command("status", "--url", remote.url, "--token-file", str(file))
+    assert ended.status == 2
+    assert "canary" not in ended.err
+
+
+def test_nobody_there_is_an_error_with_advice(command: Command, remote: Remote) -> None:
+    """In one line, without a traceback."""
+    argv = ["--url", "http://127.0.0.1:1", "--token-file", str(remote.token)]
+    ended = command("status", *argv)
+    assert ended.status == 1
+    assert ended.err.splitlines() == [
+        "error: 127.0.0.1:1: no usable answer from a launcher (ConnectionError)",
+        "  -> Check that `webhook-launcher serve` runs and that --url is its address.",
+    ]
+
+
+@pytest.mark.parametrize("limit", ["0", "501", "x", "-1", "1.5"])
+def test_a_limit_that_makes_no_sense_is_a_usage_error(ask: Command, limit: str) -> None:
+    """Found before anybody is asked."""
+    assert ask("history", "--limit", limit).status == 2
+
+
+def test_errors_as_json_are_documents(ask: Command) -> None:
+    """With --json, standard output is JSON whatever happens."""
+    told = json.loads(ask("status", "nobody", "--json").out)
+    assert (told["code"], told["status"]) == ("unknown-workload", 404)
+    assert told["advice"]
+    assert ADMIN not in str(told)
