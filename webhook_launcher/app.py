@@ -1,10 +1,11 @@
 """The composition root: from settings to a wired service. Holds no logic."""
 
+import logging
 import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,36 +16,41 @@ from webhook_launcher.adapters.compose import Compose
 from webhook_launcher.adapters.engine import Connection, Engine
 from webhook_launcher.adapters.hooks import HookRunner
 from webhook_launcher.adapters.journal import Journal
+from webhook_launcher.adapters.recorder import Recorder
 from webhook_launcher.adapters.registry import (
     Credential,
     DockerCredentials,
     RegistryClient,
     RegistrySettings,
 )
+from webhook_launcher.adapters.signing_keys import Certificates, KeySet, parse_key_set
 from webhook_launcher.adapters.tracker import Tracker
-from webhook_launcher.config import DEFAULT_PATH, Settings
+from webhook_launcher.config import DEFAULT_PATH, PATH_VARIABLE, Recording, Settings
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import CommandNotFoundError, CommandTimeoutError, LauncherError
+from webhook_launcher.core.source import KEY_LOOKUP, Delivery, KeyLookup, Source
 from webhook_launcher.gate import Gate
 from webhook_launcher.launcher import Launcher
 from webhook_launcher.loop import Loop
+from webhook_launcher.placement import Placement
 from webhook_launcher.poller import Poller
 from webhook_launcher.resolver import Resolver
 from webhook_launcher.rollout import Rollout
 from webhook_launcher.sources import KINDS, receive
+from webhook_launcher.sources.sns import key_of_certificate
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
 from webhook_launcher.web.health import Check
 from webhook_launcher.web.hooks import Intake
 from webhook_launcher.worker import Worker
 
-CONFIG_VARIABLE = "LAUNCHER_CONFIG"
+_log = logging.getLogger(__name__)
 _PRUNE_EVERY = 6 * 3600.0
 
 
 def config_path() -> Path:
     """The configuration file named by the environment, else the default one."""
-    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
+    return Path(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH)
 
 
 class SystemClock:
@@ -98,9 +104,10 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
     registry, credentials = _registry(settings, clock)
     tracker = Tracker(_run_for_user)
     engine = Engine(Connection(os.environ), clock, credentials)
+    compose = Compose(run, settings.state, os.environ)
     rollout = Rollout(
         engine,
-        Compose(run, settings.state, os.environ),
+        compose,
         Gate(engine, clock),
         HookRunner(_run_for_user),
         clock,
@@ -131,11 +138,16 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         wake,
         random.random,
     )
-    pollers = [Loop("poller", poller.step), Loop("pruner", _pruner(journal, clock))]
+    placement = Placement(settings.workloads.values(), engine, compose)
+    pollers = [
+        Loop("poller", poller.step),
+        Loop("pruner", _pruner(journal, clock)),
+        Loop("placement", placement.step),
+    ]
     loops = (*workers, *pollers)
     app = create_app(
         Intake(
-            settings.sources,
+            _with_keys(settings.sources, clock),
             {name: workload.interest for name, workload in settings.workloads.items()},
             receive,
             journal.deliveries,
@@ -143,6 +155,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             wake,
             settings.limits.body,
             frozenset(kind.name for kind in KINDS.values() if kind.punishes_errors),
+            _recorder(settings.record),
         ),
         Console(
             settings.admin_token,
@@ -154,9 +167,41 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             clock,
             wake,
         ),
-        _checks(journal, engine, loops),
+        {**_checks(journal, engine, loops), "mounts": placement.reason},
     )
     return Service(app, journal, registry, pollers, workers)
+
+
+def _with_keys(sources: Mapping[str, Source], clock: Clock) -> dict[str, Source]:
+    """The sources, those whose senders publish their keys with a way to ask for them."""
+
+    def lookup(source: Source) -> KeyLookup | None:
+        kind = KINDS[source.kind]
+        if kind.jwks is not None:
+            return KeySet(kind.jwks(source), parse_key_set, clock.monotonic)
+        return Certificates(key_of_certificate, clock.monotonic) if kind.certificates else None
+
+    return {
+        name: replace(source, options={**source.options, KEY_LOOKUP: found})
+        if (found := lookup(source))
+        else source
+        for name, source in sources.items()
+    }
+
+
+def _recorder(recording: Recording | None) -> Callable[[Source, Delivery, datetime], None]:
+    """Recording is for debugging: a directory that refuses must not refuse deliveries."""
+    if recording is None:
+        return lambda *_: None
+    recorder = Recorder(recording.directory, recording.keep)
+
+    def record(source: Source, delivery: Delivery, now: datetime) -> None:
+        try:
+            recorder.record(source, delivery, now)
+        except OSError as error:
+            _log.warning("not recorded", extra={"source": source.name, "detail": str(error)})
+
+    return record
 
 
 def _registry(

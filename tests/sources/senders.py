@@ -19,6 +19,34 @@ D2 = Digest("sha256:" + "2" * 64)
 SECRET = b"a-shared-secret"
 TOKEN = b"a-long-token-of-the-url"
 MISSING = object()
+TOPIC = "arn:aws:sns:eu-central-1:210987654321:pushes"
+# What the recordings of kinds with required options need configured, as in the YAML file.
+OPTIONS: dict[str, dict[str, object]] = {
+    "sns": {"topics": [TOPIC]},
+    "artifact-registry": {
+        "audience": "https://launcher.example.com/hooks/gar",
+        "email": "pusher@acme.iam.gserviceaccount.com",
+    },
+    "github-oidc": {
+        "identity": {
+            "repository_id": 74,
+            "repository_owner_id": "65",
+            "job_workflow_ref": "acme/web/.github/workflows/deploy.yml@refs/heads/main",
+            "environment": "production",
+        }
+    },
+    "generic": {
+        "fields": {
+            "repository": "name",
+            "tag": "labels.tag",
+            "digest": "digest",
+            "actor": "by.name",
+        },
+        "each": "images",
+        "when": {"event": "image.*", "final": True},
+        "id_header": "X-Delivery",
+    },
+}
 _DELIVERIES = Path(__file__).parent / "deliveries"
 
 
@@ -40,10 +68,17 @@ def recorded(name: str) -> Delivery:
     return http((_DELIVERIES / f"{name}.http").read_text(encoding="utf-8"))
 
 
+def options(kind: str, **given: object) -> dict[str, object]:
+    """The kind's own options, parsed from YAML values as the configuration does it."""
+    raw = {**OPTIONS.get(kind, {}), **given}
+    return {name: KINDS[kind].options[name](value) for name, value in raw.items()}
+
+
 def source(kind: str, **given: Any) -> Source:
     """A configured source of a kind, with the kind's own defaults."""
-    defaults = {"name": kind, "kind": kind, "registry": KINDS[kind].registry}
-    return Source(**{**defaults, "header": KINDS[kind].header, **given})
+    own = KINDS[kind]
+    defaults = {"name": kind, "kind": kind, "registry": own.registry, "header": own.header}
+    return Source(**{**defaults, "options": options(kind), **given})
 
 
 def secrets(*values: bytes) -> tuple[Secret, ...]:

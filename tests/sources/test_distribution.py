@@ -151,7 +151,7 @@ def test_every_event_of_the_envelope_is_read() -> None:
         pushed("registry.example.com/acme/web:stable", D1),
         pushed("registry.example.com/acme/web:v2", D1),
     )
-    assert statement.delivery_id.startswith("sha256:")
+    assert (statement.delivery_id or "").startswith("sha256:")
     assert (
         statement.delivery_id != read(changed(PUSH, ("events", [EVENT, other])), SOURCE).delivery_id
     )

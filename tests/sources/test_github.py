@@ -228,4 +228,4 @@ def test_the_configured_registry_is_used() -> None:
 def test_without_a_usable_delivery_id_the_body_is_its_own(identity: str | None) -> None:
     """The header is not signed; deduplication still needs something bounded to go by."""
     statement = read(with_headers(PUSH, X_GitHub_Delivery=identity), SOURCE)
-    assert statement.delivery_id.startswith("sha256:")
+    assert (statement.delivery_id or "").startswith("sha256:")

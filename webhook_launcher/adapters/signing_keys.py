@@ -49,6 +49,11 @@ class KeySet:
             self._renew(now)
         return self._keys.get(name)
 
+    @property
+    def has_keys(self) -> bool:
+        """True once the document was there and had keys."""
+        return bool(self._keys)
+
     def _renew(self, now: float) -> None:
         """Keep what we have when the document cannot be had: an outage revokes nothing."""
         try:
@@ -71,7 +76,8 @@ class Certificates:
         found = self._sets.get(url)
         if found is None:
             if len(self._sets) >= _MAX_CERTIFICATES:
-                return None
+                # Addresses are named before a signature is checked: invented ones must not stay.
+                self._sets = {u: kept for u, kept in self._sets.items() if kept.has_keys}
             found = self._sets[url] = KeySet(url, lambda pem: {url: self._key_of(pem)}, self._now)
         return found(url)
 
@@ -84,11 +90,14 @@ def parse_key_set(document: bytes) -> Mapping[str, RSAPublicKey]:
         raise ValueError("a JWK set has a list of keys")
     found = {}
     for key in keys:
-        usable = isinstance(key, dict) and key.get("kty") == "RSA" and key.get("use") != "enc"
-        if usable and isinstance(key.get("kid"), str):
+        if not isinstance(key, dict) or key.get("kty") != "RSA" or key.get("use") == "enc":
+            continue
+        try:
             public = RSAPublicNumbers(_number(key.get("e")), _number(key.get("n"))).public_key()
-            if public.key_size >= _MIN_BITS:
-                found[key["kid"]] = public
+        except ValueError:
+            continue  # one key that cannot be read does not take the others away
+        if isinstance(key.get("kid"), str) and public.key_size >= _MIN_BITS:
+            found[key["kid"]] = public
     return found
 
 

@@ -95,8 +95,7 @@ class UnknownWorkloadError(CommandError):
 
     code = "unknown-workload"
     default_advice = (
-        "Use a name from the `workloads:` section; `webhook-launcher status` lists "
-        "them."
+        "Use a name from the `workloads:` section; `webhook-launcher status` lists them."
     )
 
 
@@ -162,8 +161,7 @@ class MalformedEventError(EventError):
 
     code = "malformed-event"
     default_advice = (
-        "Check that the sender posts the event kind that this source is configured "
-        "for."
+        "Check that the sender posts the event kind that this source is configured for."
     )
 
 
@@ -185,8 +183,7 @@ class OutOfScopeError(EventError):
 
     code = "out-of-scope"
     default_advice = (
-        "Check the workload's `image` and the source's `workloads` in the "
-        "configuration."
+        "Check the workload's `image` and the source's `workloads` in the configuration."
     )
 
 
@@ -208,8 +205,7 @@ class DigestMismatchError(VerificationError):
 
     code = "digest-mismatch"
     default_advice = (
-        "Something between the publisher and this host serves other bytes; nothing was "
-        "run."
+        "Something between the publisher and this host serves other bytes; nothing was run."
     )
 
 
@@ -251,8 +247,7 @@ class ManifestNotFoundError(RegistryError):
 
     code = "manifest-not-found"
     default_advice = (
-        "Check that the push finished and that the repository and tag are spelled "
-        "right."
+        "Check that the push finished and that the repository and tag are spelled right."
     )
 
 
@@ -304,8 +299,7 @@ class ComposeError(EngineError):
 
     code = "compose-failed"
     default_advice = (
-        "Run the printed command by hand with `docker compose config` to see the "
-        "fault."
+        "Run the printed command by hand with `docker compose config` to see the fault."
     )
 
     def __init__(self, happened: str, *, output: str = "", advice: str | None = None) -> None:

@@ -15,6 +15,7 @@ from webhook_launcher.core.source import Delivery, Kind, Source, Statement
 from webhook_launcher.sources import (
     acr,
     aliyun,
+    artifact_registry,
     deploy,
     distribution,
     dockerhub,
@@ -22,6 +23,7 @@ from webhook_launcher.sources import (
     generic,
     gitea,
     github,
+    github_oidc,
     gitlab,
     harbor,
     jfrog,
@@ -44,15 +46,17 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             harbor.KIND,
             acr.KIND,
             ecr.KIND,
+            sns.KIND,
+            artifact_registry.KIND,
             gitea.KIND,
             gitlab.KIND,
             zot.KIND,
             jfrog.KIND,
             nexus.KIND,
             aliyun.KIND,
-            sns.KIND,
             generic.KIND,
             deploy.KIND,
+            github_oidc.KIND,
         )
     }
 )

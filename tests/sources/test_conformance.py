@@ -1,0 +1,98 @@
+"""Every recorded delivery of `../shared/payloads`, read by the kind it belongs to.
+
+What is ignored here is who sent it: most credentials of the recordings are gone.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sources.recordings import PAYLOADS, load
+from tests.sources.senders import http, options, source
+from webhook_launcher.core.errors import EventError
+from webhook_launcher.core.source import Delivery, Source
+from webhook_launcher.sources import KINDS, read
+
+HOST = "registry.example.com"
+# Folders that are not named as the kind that reads them.
+KIND_OF = {"ghcr": "github", "ci": "github", "gcr": "artifact-registry", "cdevents": "generic"}
+# How an operator maps CDEvents.
+CDEVENTS: dict[str, object] = {
+    "fields": {"purl": "subject.id"},
+    "when": {"context.type": "dev.cdevents.artifact.published.*"},
+}
+# What our defaults make of the entries that depend on a setting.
+POLICY = {
+    "aliyun/01-full-payload.json": "reject",  # upper case is no OCI name
+    "ghcr/09-package-action-create-2020-beta.json": "ignored",  # `published` and `updated` only
+    "jfrog/01-keel-remote-cache-ubuntu.json": "ignored",  # a filled cache is no push
+}
+# Entries that contradict the rules: here `target.digest` and the digest in `target.url` differ,
+# which is refused everywhere (facts/webhooks.md, section 5, rule 4).
+DISAGREEMENTS = {"distribution/09-spinnaker-schema1-latest-plus-blobs.json": "reject"}
+EXPECTED = {"bad-digest": "reject", "ci-event": "ignored"}
+ENTRIES = [e for e in load(PAYLOADS / "manifest.json") if e["outcome"] != "not-a-payload"]
+
+
+def delivery_of(entry: dict[str, Any]) -> Delivery:
+    """With headers where they are recorded; the files' last line feed was not sent."""
+    path = PAYLOADS / entry["file"]
+    if entry["http"]:
+        return http(path.with_suffix(".http").read_text(encoding="utf-8"))
+    return Delivery({}, path.read_bytes().removesuffix(b"\n"))
+
+
+def source_of(entry: dict[str, Any]) -> Source:
+    """Configured with a registry only where the entry or the kind needs one."""
+    kind = KINDS[KIND_OF.get(entry["provider"], entry["provider"])]
+    nameless = any(intent["registry"] == "{host}" for intent in entry["intents"])
+    needed = HOST if nameless or kind.needs_registry else None
+    given = options(kind.name)
+    if entry["provider"] == "cdevents":
+        given = {name: kind.options[name](value) for name, value in CDEVENTS.items()}
+    return source(kind.name, registry=kind.registry or needed, options=given)
+
+
+def outcome(delivery: Delivery, given: Source) -> tuple[str, list[dict[str, str | None]]]:
+    """What a delivery leads to, whoever sent it."""
+    try:
+        statement = read(delivery, given)
+    except EventError:
+        return "reject", []
+    images = [mention.reference for mention in statement.mentions if mention.reference]
+    references = [
+        {
+            "registry": image.repository.registry,
+            "repository": image.repository.path,
+            "tag": image.tag,
+            "digest": image.digest,
+        }
+        for image in images
+    ]
+    return ("intent" if references else "ignored"), references
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["file"])
+def test_a_recorded_delivery_leads_to_what_the_manifest_says(entry: dict[str, Any]) -> None:
+    """Real bodies have what no documentation mentions; the manifest says what each leads to."""
+    known = {**POLICY, **DISAGREEMENTS}
+    wanted = known.get(entry["file"], EXPECTED.get(entry["outcome"], entry["outcome"]))
+    made, references = outcome(delivery_of(entry), source_of(entry))
+    assert made == wanted
+    expected = entry["intents"] if wanted == "intent" else []
+    assert references == [
+        {**intent, "registry": intent["registry"].replace("{host}", HOST)} for intent in expected
+    ]
+
+
+@pytest.mark.parametrize("name", [*POLICY, *DISAGREEMENTS])
+def test_what_is_listed_here_is_in_the_manifest(name: str) -> None:
+    """A renamed entry must not leave a line behind that says nothing."""
+    assert name in {entry["file"] for entry in ENTRIES}
+
+
+def test_every_kind_has_a_recording_of_our_own() -> None:
+    """A new kind needs one: the hostile tests start from it, and the documentation shows it."""
+    own = {path.stem for path in (Path(__file__).parent / "deliveries").glob("*.http")}
+    assert own == set(KINDS)

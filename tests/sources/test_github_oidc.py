@@ -1,0 +1,194 @@
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from tests.sources.senders import D1, NOW, changed, options, recorded, source, with_body
+from tests.sources.tokens import PUBLIC_KEYS, STRANGER, bearing, token
+from webhook_launcher.core.errors import AuthenticationError, MalformedEventError
+from webhook_launcher.core.model import Mention, Trust
+from webhook_launcher.core.reference import parse_reference
+from webhook_launcher.core.source import KEY_LOOKUP, Delivery
+from webhook_launcher.sources import KINDS, receive
+from webhook_launcher.sources.github_oidc import GITHUB, audience_of
+
+KIND = KINDS["github-oidc"]
+IDENTITY = {
+    "repository_id": 74,
+    "repository_owner_id": 65,
+    "job_workflow_ref": "acme/web/.github/workflows/deploy.yml@refs/heads/main",
+    "environment": "production",
+}
+SOURCE = source("github-oidc", options={**options("github-oidc"), KEY_LOOKUP: PUBLIC_KEYS.get})
+DEPLOY = recorded("github-oidc")
+SECONDS = int(NOW.timestamp())
+CLAIMS: dict[str, Any] = {
+    "iss": GITHUB,
+    "iat": SECONDS - 5,
+    "nbf": SECONDS - 305,
+    "exp": SECONDS + 295,
+    "jti": "6c0f5e0e-1111-4000-8000-000000000000",
+    "sub": "repo:acme@65/web@74:environment:production",
+    "repository": "acme/web",
+    "repository_id": "74",
+    "repository_owner_id": "65",
+    "job_workflow_ref": "acme/web/.github/workflows/deploy.yml@refs/heads/main",
+    "environment": "production",
+    "ref": "refs/heads/main",
+    "event_name": "push",
+}
+
+
+def sent(delivery: Delivery = DEPLOY, **changes: Any) -> Delivery:
+    """As a job sends it: with a token that was asked for with the body's hash."""
+    return bearing(delivery, token({"aud": audience_of(delivery.body), **CLAIMS, **changes}))
+
+
+def test_the_token_of_the_pinned_job_deploys() -> None:
+    """No shared secret; the audience binds the token to the body, so the event is signed."""
+    event = receive(sent(), SOURCE, NOW)
+    assert event.mentions == (Mention(parse_reference(f"ghcr.io/acme/web:1.4.2@{D1}"), "web"),)
+    assert event.trust is Trust.SIGNED
+    assert event.secret_id == CLAIMS["job_workflow_ref"]
+    assert event.delivery_id == CLAIMS["jti"]
+    assert event.signed_at is not None
+
+
+def test_the_audience_is_the_hash_of_the_body() -> None:
+    """The contract with the job, written out."""
+    assert audience_of(b"{}") == f"webhook-launcher:{sha256(b'{}').hexdigest()}"
+
+
+def test_a_token_does_not_carry_another_body() -> None:
+    """Who sees a token go by can repeat the same request and nothing else."""
+    captured = sent()
+    with pytest.raises(AuthenticationError):
+        receive(replace(captured, body=changed(DEPLOY, ("workload", "api")).body), SOURCE, NOW)
+
+
+@pytest.mark.parametrize(
+    "audience",
+    [
+        "https://github.com/acme",
+        "webhook-launcher",
+        "webhook-launcher:",
+        None,
+        [audience_of(DEPLOY.body)],
+    ],
+)
+def test_another_audience_is_refused(audience: Any) -> None:
+    """The default audience is every receiver's that did not ask for its own."""
+    with pytest.raises(AuthenticationError):
+        receive(sent(aud=audience), SOURCE, NOW)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"repository_id": "75"},
+        {"repository_id": None},
+        {"repository_owner_id": "66"},
+        {"job_workflow_ref": "acme/web/.github/workflows/test.yml@refs/heads/main"},
+        {"job_workflow_ref": "acme/web/.github/workflows/deploy.yml@refs/heads/feature"},
+        {"environment": "staging"},
+        {"environment": None},
+        {"environment": ["production"]},
+        {"iss": "https://gitlab.example.com"},
+        {"iss": f"{GITHUB}/acme"},
+        {"event_name": "pull_request"},
+        {"event_name": "pull_request_target"},
+        {"event_name": None},
+        {"jti": None},
+        {"jti": ""},
+        {"exp": SECONDS - 61},
+        {"iat": SECONDS + 120},
+    ],
+)
+def test_every_pin_must_hold(change: dict[str, Any]) -> None:
+    """A fork, another workflow, a pull request: each has a genuine token of GitHub."""
+    with pytest.raises(AuthenticationError):
+        receive(sent(**change), SOURCE, NOW)
+
+
+def test_the_text_of_sub_does_not_matter() -> None:
+    """Its form changed in 2026, and names in it can be taken over."""
+    assert receive(sent(sub="repo:acme/web:ref:refs/heads/main"), SOURCE, NOW).mentions
+
+
+def test_another_key_is_refused() -> None:
+    """The right claims, made by somebody else."""
+    claims = {"aud": audience_of(DEPLOY.body), **CLAIMS}
+    with pytest.raises(AuthenticationError):
+        receive(bearing(DEPLOY, token(claims, STRANGER)), SOURCE, NOW)
+
+
+def test_a_source_without_identity_lets_nobody_in() -> None:
+    """Even if the configuration let it through."""
+    bare = replace(SOURCE, options={KEY_LOOKUP: PUBLIC_KEYS.get})
+    with pytest.raises(AuthenticationError):
+        receive(sent(), bare, NOW)
+
+
+def test_the_body_is_a_deploy_event() -> None:
+    """The same rules as for kind `deploy`: a mistake is told."""
+    with pytest.raises(MalformedEventError, match="image"):
+        receive(sent(with_body(DEPLOY, {"type": "deploy", "image": "x"})), SOURCE, NOW)
+
+
+def test_gitlab_ci_is_the_same_shape() -> None:
+    """Another issuer with its own key set and its own ids."""
+    pins = {
+        "issuer": "https://gitlab.example.com",
+        "jwks": "https://gitlab.example.com/oauth/discovery/keys",
+        "project_id": 20,
+        "namespace_id": 72,
+        "ref": "main",
+        "ref_protected": True,
+    }
+    parsed = KIND.options["identity"](pins)
+    own = replace(SOURCE, options={"identity": parsed, KEY_LOOKUP: PUBLIC_KEYS.get})
+    claims = {
+        "iss": "https://gitlab.example.com",
+        "aud": audience_of(DEPLOY.body),
+        "iat": SECONDS,
+        "exp": SECONDS + 300,
+        "jti": "j1",
+        "project_id": "20",
+        "namespace_id": "72",
+        "project_path": "acme/web",
+        "ref": "main",
+        "ref_protected": "true",
+        "pipeline_source": "push",
+    }
+    event = receive(bearing(DEPLOY, token(claims)), own, NOW)
+    assert (event.trust, event.secret_id) == (Trust.SIGNED, "acme/web")
+    for change in ({"pipeline_source": "merge_request_event"}, {"ref_protected": "false"}):
+        with pytest.raises(AuthenticationError):
+            receive(bearing(DEPLOY, token({**claims, **change})), own, NOW)
+    assert KIND.jwks is not None
+    assert KIND.jwks(own) == "https://gitlab.example.com/oauth/discovery/keys"
+    assert KIND.jwks(SOURCE) == f"{GITHUB}/.well-known/jwks"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        {**IDENTITY, "sub": "repo:acme/web:ref:refs/heads/main"},
+        {**IDENTITY, "aud": "mine"},
+        {**IDENTITY, "environment": ""},
+        {**IDENTITY, "environment": ["a"]},
+        {**IDENTITY, "Ref": "x"},
+        {k: v for k, v in IDENTITY.items() if k != "environment"},
+        {k: v for k, v in IDENTITY.items() if k != "repository_owner_id"},
+        {k: v for k, v in IDENTITY.items() if k != "job_workflow_ref"},
+        {"issuer": "https://gitlab.example.com", "project_id": 1, "ref": "main"},
+    ],
+)
+def test_an_identity_that_is_too_wide_is_a_configuration_error(value: object) -> None:
+    """Leaving out one pin lets in every workflow, fork or branch."""
+    with pytest.raises(ValueError, match="must"):
+        KIND.options["identity"](value)
+    assert "identity" in KIND.required_options
