@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,21 +23,20 @@ from webhook_launcher.adapters.registry import (
     RegistryClient,
     RegistrySettings,
 )
-from webhook_launcher.adapters.signing_keys import Certificates, KeySet, parse_key_set
 from webhook_launcher.adapters.tracker import Tracker
 from webhook_launcher.config import DEFAULT_PATH, PATH_VARIABLE, Recording, Settings
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import CommandNotFoundError, CommandTimeoutError, LauncherError
-from webhook_launcher.core.source import KEY_LOOKUP, Delivery, KeyLookup, Source
+from webhook_launcher.core.source import Delivery, Source
 from webhook_launcher.gate import Gate
 from webhook_launcher.launcher import Launcher
 from webhook_launcher.loop import Loop
 from webhook_launcher.placement import Placement
 from webhook_launcher.poller import Poller
+from webhook_launcher.published_keys import with_key_lookups
 from webhook_launcher.resolver import Resolver
 from webhook_launcher.rollout import Rollout
 from webhook_launcher.sources import KINDS, receive
-from webhook_launcher.sources.sns import key_of_certificate
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
 from webhook_launcher.web.health import Check
@@ -147,7 +146,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
     loops = (*workers, *pollers)
     app = create_app(
         Intake(
-            _with_keys(settings.sources, clock),
+            with_key_lookups(settings.sources, clock.monotonic),
             {name: workload.interest for name, workload in settings.workloads.items()},
             receive,
             journal.deliveries,
@@ -170,23 +169,6 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         {**_checks(journal, engine, loops), "mounts": placement.reason},
     )
     return Service(app, journal, registry, pollers, workers)
-
-
-def _with_keys(sources: Mapping[str, Source], clock: Clock) -> dict[str, Source]:
-    """The sources, those whose senders publish their keys with a way to ask for them."""
-
-    def lookup(source: Source) -> KeyLookup | None:
-        kind = KINDS[source.kind]
-        if kind.jwks is not None:
-            return KeySet(kind.jwks(source), parse_key_set, clock.monotonic)
-        return Certificates(key_of_certificate, clock.monotonic) if kind.certificates else None
-
-    return {
-        name: replace(source, options={**source.options, KEY_LOOKUP: found})
-        if (found := lookup(source))
-        else source
-        for name, source in sources.items()
-    }
 
 
 def _recorder(recording: Recording | None) -> Callable[[Source, Delivery, datetime], None]:

@@ -97,9 +97,7 @@ class Attempts:
             detail="interrupted before anything was touched",
         )
 
-    def _ended(
-        self, deployment: Deployment, status: Status, stopwatch: Stopwatch
-    ) -> Deployment:
+    def _ended(self, deployment: Deployment, status: Status, stopwatch: Stopwatch) -> Deployment:
         return replace(
             deployment,
             status=status,

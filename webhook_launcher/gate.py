@@ -25,6 +25,9 @@ from webhook_launcher.core.model import Image
 from webhook_launcher.core.workload import HealthSettings
 
 _POLL = 0.05
+# A probe takes some 85 ms: one that begins just before the deadline is still a fair one, and its
+# output, not its being cut off, is what the failure tells.
+_LAST_PROBE = 1.0
 # Without a healthcheck: how long a container must stay up to be believed, and how long it may
 # take to get up at all.
 _SETTLE = 5.0
@@ -79,11 +82,7 @@ class Gate:
         watched: dict[str, _Watched] = {}
         start = self._clock.monotonic()
         while True:
-            found = list(self._engine.containers(project_name, services))
-            if absent := sorted({*services} - {container.service for container in found}):
-                raise UnhealthyWorkloadError(f"there is no container of {', '.join(absent)}")
-            for container in found:
-                self._refuse_dead(container, watched, found, since)
+            found = self._look(project_name, services, watched, since)
             deadline = start + max(_patience(container, health) for container in found)
             waiting = [c for c in found if not self._is_well(c, watched[c.id], health, deadline)]
             if not waiting:
@@ -91,12 +90,24 @@ class Gate:
                 return found
             if self._clock.monotonic() >= deadline:
                 said = _last_word(waiting[0], watched[waiting[0].id])
-                raise self._failure(
-                    f"{waiting[0].name} is not healthy after {deadline - start:g} s: {said}",
-                    found,
-                    watched,
-                )
+                happened = f"is not healthy after {deadline - start:g} s: {said}"
+                raise self._failure(f"{waiting[0].name} {happened}", found, watched)
             self._clock.sleep(_POLL)
+
+    def _look(
+        self,
+        project_name: str,
+        services: Sequence[str],
+        watched: dict[str, _Watched],
+        since: datetime,
+    ) -> list[Container]:
+        """The containers now; fails at once on what no waiting will mend."""
+        found = list(self._engine.containers(project_name, services))
+        if absent := sorted({*services} - {container.service for container in found}):
+            raise UnhealthyWorkloadError(f"there is no container of {', '.join(absent)}")
+        for container in found:
+            self._refuse_dead(container, watched, found, since)
+        return found
 
     def _refuse_dead(
         self,
@@ -133,10 +144,9 @@ class Gate:
         if seen.well_since is not None and settle == 0:
             return True  # one success is enough, and it had one
         if container.healthcheck is not None and container.running:
-            left = max(_POLL, deadline - self._clock.monotonic())
+            left = max(_LAST_PROBE, deadline - self._clock.monotonic())
             seen.probe = self._engine.probe(container, left)
-        well = container.running and container.status == "running"
-        if not well or (seen.probe is not None and not seen.probe.ok):
+        if not container.running or (seen.probe is not None and not seen.probe.ok):
             seen.well_since = None
             return False
         now = self._clock.monotonic()

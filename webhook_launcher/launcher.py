@@ -168,12 +168,15 @@ class Launcher:
         if is_news(intent.wish, found.image, state):
             reference = found.image.reference
             self._workloads.want(workload.name, reference.at(found.image.digest))
-        runs = state.current is not None and self._rollout.runs(workload, state.current)
+        runs = state.current is not None and (
+            not self._deployments.in_doubt(workload.name)
+            and self._rollout.runs(workload, state.current)
+        )
         decision = decide(intent.wish, found.image, state, runs=runs)
         if found.tracked is not None:
             self._workloads.checked(workload.name, decision.reason, self._clock.now())
-            if decision.image is None:
-                self._workloads.acted_on(workload.name, found.tracked)
+        if decision.image is None and is_news(intent.wish, found.image, state):
+            self._workloads.promote(workload.name, found.image, found.tracked)  # it runs already
         return decision
 
     def _admit(

@@ -151,7 +151,7 @@ class Poller:
         if reference is None:
             return False
         if reference.digest is not None:
-            return reference.digest != state.tracked
+            return reference.digest not in (state.tracked, state.seen)
         host = reference.repository.registry
         left = self._closed_until.get(host, 0.0) - self._clock.monotonic()
         if left > 0:
@@ -164,7 +164,7 @@ class Poller:
             self._back_off(host, error.retry_after or 0.0)
             raise
         self._failures.pop(host, None)
-        return digest != state.tracked
+        return digest not in (state.tracked, state.seen)
 
     def _back_off(self, host: str, asked: float) -> None:
         """One registry that limits or is down is left alone by all its workloads."""

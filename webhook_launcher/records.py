@@ -44,6 +44,9 @@ class Deployments(Protocol):
     def concluded(self, intent_id: str) -> Deployment | None:
         """The attempt by which an intent came to its end."""
 
+    def in_doubt(self, workload: str) -> bool:
+        """True when the last attempt that touched the workload failed."""
+
     def get(self, deployment_id: str) -> Deployment | None:
         """One by its id."""
 

@@ -75,9 +75,7 @@ class Resolver:
         if wish.action is Action.DEPLOY and wish.reference is not None:
             # Looked at first: a push that comes while this deploys must count as newer.
             tracked = self._tracked_now(workload)
-            image = self._registry.image(
-                wish.reference, platform, patience=self._patience(intent)
-            )
+            image = self._registry.image(wish.reference, platform, patience=self._patience(intent))
             same = wish.reference == workload.tracked
             return Resolution(image, image.digest if same else tracked)
         reference = self._tracker.reference(workload)

@@ -55,19 +55,24 @@ class Rollback:
         else:
             rollback = self._attempts.undo(failed, previous)
             self._deployments.fail(failed, quarantine=unhealthy, rollback=rollback)
-            return self.bring_back(workload, failed, rollback)
+            # If the same host now runs the former release, it was the new one's own fault.
+            refused = isinstance(error, ComposeError)
+            return self.bring_back(workload, failed, rollback, quarantine=refused)
         return failed
 
     def bring_back(
-        self, workload: Workload, failed: Deployment, rollback: Deployment
+        self,
+        workload: Workload,
+        failed: Deployment,
+        rollback: Deployment,
+        *,
+        quarantine: bool = False,
     ) -> Deployment:
         """Make what `rollback` says the running release; `failed` with what came of it."""
         stopwatch = self._attempts.stopwatch()
         try:
             quarantined = self._workloads.state(workload.name).quarantined
-            wanted = workload.candidate(
-                rollback.image, Action.ROLLBACK, failed.origin, quarantined
-            )
+            wanted = workload.candidate(rollback.image, Action.ROLLBACK, failed.origin, quarantined)
             release = admit(wanted, workload.policies)
             self._rollout.fetch(workload, release, stopwatch)
             self._rollout.switch(workload, release, stopwatch)
@@ -82,9 +87,7 @@ class Rollback:
         self._rollout.commit(workload, rollback.image, None)
         done = self._attempts.succeeded(rollback, stopwatch)
         failed = with_more(failed, f"{rollback.image.digest} is back and healthy", restored=True)
-        # The same host ran the former release, so it was the new one that compose refused.
-        refused = failed.code == ComposeError.code
-        self._deployments.succeed(done, instead_of=failed, quarantine=refused)
+        self._deployments.succeed(done, instead_of=failed, quarantine=quarantine)
         _log.warning("rolled back", extra=log_fields(done))
         return failed
 

@@ -1,6 +1,7 @@
 """`replay`: what a recorded delivery would lead to under this configuration, and why. Dry."""
 
 import argparse
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from webhook_launcher.core.model import Event, Mention, Origin, Trust
 from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.selection import select
 from webhook_launcher.core.source import Delivery, Source
+from webhook_launcher.published_keys import with_key_lookups
 from webhook_launcher.sources import read, receive
 
 ACCEPTED, REJECTED = 0, 1
@@ -57,7 +59,7 @@ def add(commands: Any) -> None:
 
 def _replay(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    source = settings.sources.get(arguments.source)
+    source = with_key_lookups(settings.sources, time.monotonic).get(arguments.source)
     if source is None:
         known = ", ".join(sorted(settings.sources)) or "none"
         raise UsageError(

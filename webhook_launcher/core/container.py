@@ -24,6 +24,7 @@ class Healthcheck:
 class Container:
     """One container as inspected: `status` is the engine's word (running, exited, ...).
 
+    `running` means now: neither paused nor between two restarts.
     `image` is the engine's id of its image; `image_ref` only what it was called in the compose
     file, which proves nothing. `manifest` is the platform manifest's digest where the engine
     tells it (API 1.48 and later on the containerd store). `health` is the engine's own verdict,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from webhook_launcher.core.model import Action, Image, Wish, WorkloadState
+from webhook_launcher.core.model import Action, Image, Trust, Wish, WorkloadState
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ def is_news(wish: Wish, resolved: Image, state: WorkloadState) -> bool:
     """
     if wish.action is Action.RESTORE:
         return False
-    return wish.explicit or resolved.digest != state.tracked
+    known = {state.tracked, state.seen if wish.origin.trust is Trust.POLL else None}
+    return wish.explicit or resolved.digest not in known
 
 
 def decide(wish: Wish, resolved: Image, state: WorkloadState, *, runs: bool) -> Decision:

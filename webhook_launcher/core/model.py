@@ -216,13 +216,19 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
-    """What the journal knows of a workload. `tracked` is the digest last acted on for it."""
+    """What the journal knows of a workload.
+
+    `tracked` is the digest of the tracked reference that was last acted on. `seen` is what it was
+    when another image was asked for by name: no poll may undo that, but the event of a push that
+    came between is still news.
+    """
 
     name: str
     current: Image | None = None
     previous: Image | None = None
     wanted: Reference | None = None
     tracked: Digest | None = None
+    seen: Digest | None = None
     paused: bool = False
     checked_at: datetime | None = None
     check_result: str | None = None

@@ -66,9 +66,11 @@ CREATE TABLE workloads (
     previous TEXT,
     wanted TEXT,
     tracked TEXT,
+    seen TEXT,
     paused INTEGER NOT NULL DEFAULT 0,
     checked_at TEXT,
-    check_result TEXT
+    check_result TEXT,
+    signed_at TEXT                    -- of the newest deploy event accepted
 );
 CREATE TABLE quarantine (
     workload TEXT NOT NULL,
@@ -77,6 +79,9 @@ CREATE TABLE quarantine (
     reason TEXT NOT NULL,
     PRIMARY KEY (workload, digest)
 );
+-- Written to find out whether it can be: a transaction that changes nothing asks no disk.
+CREATE TABLE probe (count INTEGER NOT NULL);
+INSERT INTO probe VALUES (0);
 """
 
 

@@ -1,5 +1,6 @@
 """Deliveries: what was accepted, so that a redelivery or replay is recognised."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,7 +8,7 @@ from datetime import datetime
 from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.rows import time_text
-from webhook_launcher.core.model import Event, Intent, Wish
+from webhook_launcher.core.model import Action, Event, Intent, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class Deliveries:
     ) -> Accepted:
         """Commit a delivery with its intents; when this returns, nothing of it can be lost.
 
-        A sender's id seen before leads to the first answer again and to no new intent.
+        A sender's id seen before leads to the first answer again and to no new intent. A deploy
+        event that was signed before the newest accepted one of its workload is late or repeated:
+        it would go back, so it changes nothing.
         """
         with self._database.transaction() as connection:
             seen = connection.execute(
@@ -45,6 +48,9 @@ class Deliveries:
                 assert found is not None  # noqa: S101 - read in the same transaction
                 return replace(found, duplicate=True)
             delivery = self._new_id()
+            in_order = [wish for wish in wishes if _is_newest(connection, wish)]
+            if wishes and not in_order:
+                ignored = "a deploy event with a later signed time was accepted before"
             connection.execute(
                 "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -57,7 +63,7 @@ class Deliveries:
                     ignored,
                 ),
             )
-            stamped = [replace(w, origin=replace(w.origin, delivery=delivery)) for w in wishes]
+            stamped = [replace(w, origin=replace(w.origin, delivery=delivery)) for w in in_order]
             intents = tuple(self._intents.enqueue(stamped, now))
         return Accepted(delivery, intents, ignored)
 
@@ -70,3 +76,17 @@ class Deliveries:
         if row is None:
             return None
         return Accepted(delivery, tuple(self._intents.of_delivery(delivery)), row["ignored"])
+
+
+def _is_newest(connection: sqlite3.Connection, wish: Wish) -> bool:
+    """False for a deploy event signed before the newest one accepted for its workload."""
+    signed_at = time_text(wish.origin.signed_at)
+    if wish.action is not Action.DEPLOY or signed_at is None:
+        return True
+    connection.execute("INSERT OR IGNORE INTO workloads (name) VALUES (?)", (wish.workload,))
+    accepted = connection.execute(
+        "UPDATE workloads SET signed_at = ? "
+        "WHERE name = ? AND (signed_at IS NULL OR signed_at <= ?)",
+        (signed_at, wish.workload, signed_at),
+    )
+    return accepted.rowcount == 1

@@ -47,15 +47,14 @@ class Deployments:
     ) -> None:
         """The release runs, proved: it becomes current, the former current becomes previous.
 
-        A rollback runs `instead_of` an attempt that failed, which can be quarantined with it.
+        A rollback runs `instead_of` an attempt that failed, whose image can be quarantined.
         """
         with self._database.transaction() as connection:
             _write(connection, deployment)
             self._workloads.promote(deployment.workload, deployment.image, deployment.tracked)
             if instead_of is not None:
                 _write(connection, instead_of)
-                if quarantine:
-                    self._quarantine(instead_of)
+                self._deal_with(instead_of, quarantine=quarantine)
 
     def fail(
         self,
@@ -67,16 +66,16 @@ class Deployments:
     ) -> None:
         """The attempt ended badly; its rollback, if any, begins in the same commit.
 
-        With `stays` its release is current nevertheless: nothing else is to run.
+        With `stays` its release is current nevertheless: nothing else is to run. What was
+        tracked then counts as dealt with if its image was to blame; if it was the host, the next
+        poll may try it again.
         """
         with self._database.transaction() as connection:
             _write(connection, deployment)
-            if deployment.tracked is not None:
-                self._workloads.acted_on(deployment.workload, deployment.tracked)
             if quarantine:
-                self._quarantine(deployment)
+                self._deal_with(deployment, quarantine=True)
             if stays:
-                self._workloads.promote(deployment.workload, deployment.image, None)
+                self._workloads.promote(deployment.workload, deployment.image, deployment.tracked)
             if rollback is not None:
                 self.begin(rollback)
 
@@ -126,13 +125,17 @@ class Deployments:
         condition = " AND ".join(where)
         return self._select(f"WHERE {condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
 
-    def _quarantine(self, failed: Deployment) -> None:
-        self._workloads.quarantine(
-            failed.workload,
-            failed.image.digest,
-            failed.detail or "failed",
-            failed.finished_at or failed.started_at,
-        )
+    def _deal_with(self, failed: Deployment, *, quarantine: bool) -> None:
+        """No look is to try it again, and with a quarantine nobody at all."""
+        if failed.tracked == failed.image.digest:
+            self._workloads.acted_on(failed.workload, failed.tracked)
+        if quarantine:
+            self._workloads.quarantine(
+                failed.workload,
+                failed.image.digest,
+                failed.detail or "failed",
+                failed.finished_at or failed.started_at,
+            )
 
     def _select(self, condition: str, values: tuple[object, ...]) -> list[Deployment]:
         # `condition` is made of the literals above; values are bound.

@@ -32,6 +32,7 @@ class Workloads:
             previous=image_of(json.loads(row["previous"])) if row["previous"] else None,
             wanted=parse_reference(row["wanted"]) if row["wanted"] else None,
             tracked=Digest(row["tracked"]) if row["tracked"] else None,
+            seen=Digest(row["seen"]) if row["seen"] else None,
             paused=bool(row["paused"]),
             checked_at=time_of(row["checked_at"]),
             check_result=row["check_result"],
@@ -39,7 +40,10 @@ class Workloads:
         )
 
     def promote(self, name: str, image: Image, tracked: Digest | None) -> None:
-        """Make an image current; the former current one becomes previous if it is another."""
+        """Make an image current; the former current one becomes previous if it is another.
+
+        `tracked` is what the tracked reference was at that time, if known.
+        """
         with self._database.transaction() as connection:
             before = self.state(name)
             changed = before.current is None or before.current.digest != image.digest
@@ -50,13 +54,15 @@ class Workloads:
                 current=json.dumps(image_record(image)),
                 previous=json.dumps(image_record(previous)) if previous else None,
             )
-            if tracked is not None:
-                self._set(connection, name, tracked=tracked)
+            if tracked == image.digest:
+                self.acted_on(name, tracked)
+            elif tracked is not None:
+                self._set(connection, name, seen=tracked)
 
     def acted_on(self, name: str, tracked: Digest) -> None:
         """Remember the tracked digest that was dealt with, so that only a newer one counts."""
         with self._database.transaction() as connection:
-            self._set(connection, name, tracked=tracked)
+            self._set(connection, name, tracked=tracked, seen=None)
 
     def want(self, name: str, reference: Reference) -> None:
         """Remember what the newest intent asked for, digest included once it is resolved."""
@@ -96,6 +102,8 @@ class Workloads:
             )
             if state.tracked in gone:
                 self._set(connection, name, tracked=None)
+            if state.seen in gone:
+                self._set(connection, name, seen=None)
         return len(gone)
 
     @staticmethod

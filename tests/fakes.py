@@ -1,0 +1,385 @@
+"""Small working stand-ins for the outside: a registry, a host with engine and compose, a clock.
+
+A test edits them: moves a tag, makes a digest unhealthy, takes the engine away at the n-th step,
+or kills the launcher there. Containers really change their image, so that a test can ask what
+runs, and `FakeHost` fails the test when it is told to start what `may_start` says no to.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from webhook_launcher.core.container import Container
+from webhook_launcher.core.errors import (
+    ComposeError,
+    EngineUnavailableError,
+    HookError,
+    LauncherError,
+    ManifestNotFoundError,
+    PullError,
+    UnhealthyWorkloadError,
+)
+from webhook_launcher.core.model import Image, Platform
+from webhook_launcher.core.reference import Digest, Reference, Repository, parse_reference
+from webhook_launcher.core.workload import ComposeProject, HealthSettings, Workload
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PLATFORM = Platform("linux", "amd64")
+
+
+def digest(name: str) -> Digest:
+    """The digest of an image that a test calls by a name."""
+    return Digest(f"sha256:{sha256(name.encode()).hexdigest()}")
+
+
+def config_of(pushed: Digest) -> Digest:
+    """The config digest of an image, which the engine takes for the id of it."""
+    return digest(f"config of {pushed}")
+
+
+class KilledError(BaseException):
+    """SIGKILL: nothing of the launcher runs after it, so nothing may catch it."""
+
+
+class NotAdmittedError(BaseException):
+    """The launcher's promise is broken: no net that it has for faults may hide that."""
+
+
+class ManualClock:
+    """Time passes by `sleep` and on a test's word."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start = start
+        self.passed = 0.0
+
+    def now(self) -> datetime:
+        """Wall time."""
+        return self._start + timedelta(seconds=self.passed)
+
+    def monotonic(self) -> float:
+        """Seconds since the start."""
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        """Pass at once."""
+        self.passed += seconds
+
+
+@dataclass
+class Fuse:
+    """Counts the steps around it whose name begins with `only`; at number `blows_at` it raises."""
+
+    blows_at: int = 0  # 0: never
+    error: Callable[[], BaseException] = KilledError
+    only: str = ""
+    steps: list[str] = field(default_factory=list)
+
+    def step(self, name: str) -> None:
+        """Something is about to happen, or just did."""
+        if not name.startswith(self.only):
+            return
+        self.steps.append(name)
+        if len(self.steps) == self.blows_at:
+            raise self.error()
+
+    def arm(
+        self, steps: int, error: Callable[[], BaseException] = KilledError, only: str = ""
+    ) -> None:
+        """Blow at the given step from now."""
+        self.blows_at, self.error, self.only, self.steps = steps, error, only, []
+
+    def disarm(self) -> None:
+        """Never blow."""
+        self.blows_at = 0
+
+    @property
+    def blown(self) -> bool:
+        """True when it raised."""
+        return 0 < self.blows_at <= len(self.steps)
+
+
+class Watched:
+    """Anything, with a step of the fuse before and after each call of it.
+
+    Around the parts of the journal: a launcher may die before a commit, and right after it.
+    """
+
+    def __init__(self, watched: object, fuse: Fuse) -> None:
+        self._watched = watched
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method = getattr(self._watched, name)
+
+        def call(*args: object, **kwargs: object) -> object:
+            self._fuse.step(f"before {name}")
+            result = method(*args, **kwargs)
+            self._fuse.step(f"after {name}")
+            return result
+
+        return call
+
+
+class FakeRegistry:
+    """Tags and digests of repositories; `answers` are raised, in order, instead of answering."""
+
+    def __init__(self, clock: ManualClock, fuse: Fuse) -> None:
+        self._clock = clock
+        self._fuse = fuse
+        self.tags: dict[str, Digest] = {}  # "registry/repository:tag"
+        self.down: Callable[[], LauncherError] | None = None
+        self.stale: list[Digest] = []  # what the next looks still answer
+        self.asked: list[str] = []
+
+    def push(self, reference: Reference, pushed: Digest) -> None:
+        """Move a tag."""
+        self.tags[str(replace(reference, digest=None))] = pushed
+
+    def head(self, reference: Reference) -> Digest:
+        """The digest of a tag."""
+        self._fuse.step("registry")
+        self.asked.append(str(reference))
+        if self.down is not None:
+            raise self.down()
+        if self.stale:
+            return self.stale.pop(0)
+        found = reference.digest or self.tags.get(str(reference))
+        if found is None or found not in self.tags.values():
+            raise ManifestNotFoundError(f"{reference} is not there")
+        return found
+
+    def image(self, reference: Reference, platform: Platform, *, patience: float = 0) -> Image:
+        """The image behind a reference, asked for again while it is not there."""
+        until = self._clock.monotonic() + patience
+        while True:
+            try:
+                return image_of(reference, self.head(reference), platform)
+            except ManifestNotFoundError:
+                if self._clock.monotonic() >= until:
+                    raise
+            self._clock.sleep(1)
+
+
+def image_of(reference: Reference, found: Digest, platform: Platform = PLATFORM) -> Image:
+    """An image as the registry client makes it: a single manifest."""
+    return Image(reference, found, found, config_of(found), "application/x", platform)
+
+
+class FakeTracker:
+    """Names the tracked reference; a workload in `broken` has a command that fails."""
+
+    def __init__(self) -> None:
+        self.named: dict[str, Reference] = {}
+        self.broken: dict[str, Exception] = {}
+
+    def reference(self, workload: Workload) -> Reference | None:
+        """The tracked reference."""
+        if workload.name in self.broken:
+            raise self.broken[workload.name]
+        return self.named.get(workload.name) or workload.tracked
+
+
+@dataclass
+class FakeHost:
+    """Engine, compose and gate of one machine.
+
+    Every method that does something is two steps of the fuse, before and after; `up` has one more,
+    when the old container is gone and the new one not there yet.
+    """
+
+    clock: ManualClock
+    fuse: Fuse
+    outage: Fuse = field(default_factory=Fuse)  # for the host's own steps only
+    containers_of: dict[tuple[str, str], Container] = field(default_factory=dict)
+    services_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    pins: dict[tuple[str, str], str] = field(default_factory=dict)
+    pulled: set[Digest] = field(default_factory=set)
+    kept: dict[str, Digest] = field(default_factory=dict)
+    unhealthy: set[Digest] = field(default_factory=set)
+    # Compose refuses these, with the old container gone already.
+    refused: set[Digest] = field(default_factory=set)
+    unpullable: set[Digest] = field(default_factory=set)
+    full: bool = False  # compose can start nothing any more
+    away: bool = False
+    started: list[Digest] = field(default_factory=list)
+    may_start: Callable[[Digest], bool] = lambda _: True
+    made: int = 0
+
+    # The engine
+
+    def ping(self) -> None:
+        """Raise while the engine is away."""
+        if self.away:
+            raise EngineUnavailableError("the engine does not answer")
+
+    def leave(self) -> BaseException:
+        """The engine goes away: the error of the call that was under way."""
+        self.away = True
+        return EngineUnavailableError("the engine went away")
+
+    def platform(self) -> Platform:
+        """What it runs images for."""
+        self._step("platform")
+        return PLATFORM
+
+    def pull(self, image: Image) -> None:
+        """Have the image here."""
+        self._step("pull")
+        if image.digest not in self.pulled:
+            if image.digest in self.unpullable:
+                raise PullError(f"{image.pinned} cannot be pulled")
+            self.pulled.add(image.digest)
+        self._step("pulled")
+
+    def keep(self, image: Image, project: str, workload: str, slot: str) -> None:
+        """Tag an image."""
+        self._step("keep")
+        if image.digest not in self.pulled:
+            raise PullError(f"{image.pinned} is not here")
+        self.kept[f"{workload}:{slot}"] = image.digest
+        self._step("kept")
+
+    def containers(self, project: str, services: Sequence[str]) -> list[Container]:
+        """The containers of the services."""
+        self._step("containers")
+        return [c for (p, s), c in self.containers_of.items() if p == project and s in services]
+
+    def adopted(
+        self, project: str, services: Sequence[str], repository: Repository
+    ) -> Image | None:
+        """What runs there, if it is one image."""
+        found = [c for c in self.containers(project, services) if c.running]
+        refs = {parse_reference(c.image_ref) for c in found}
+        if len(refs) != 1:
+            return None
+        (reference,) = refs
+        if reference.repository != repository or reference.digest is None:
+            return None
+        return Image(reference, reference.digest, config=config_of(reference.digest))
+
+    def sweep(self, project: str) -> None:
+        """Nothing is left here by an interrupted `up`."""
+        self._step("sweep")
+
+    def remove(self, container_ids: Sequence[str]) -> None:
+        """Remove containers."""
+        self._step("remove")
+        for key, container in list(self.containers_of.items()):
+            if container.id in container_ids:
+                del self.containers_of[key]
+        self._step("removed")
+
+    # Compose
+
+    def services(self, project: ComposeProject, repository: Repository) -> tuple[str, ...]:
+        """The services of the workload, by its repository's last part."""
+        return self.services_of.get(str(repository), ("app",))
+
+    def pin(self, project: ComposeProject, pinned: str, services: Sequence[str]) -> Path:
+        """Bind services to a digest."""
+        self._step("pin")
+        for service in services:
+            self.pins[project.name, service] = pinned
+        self._step("pinned")
+        return Path("/override.json")
+
+    def up(self, project: ComposeProject, services: Sequence[str]) -> str:
+        """Recreate the services that do not run what is pinned."""
+        self._step("up")
+        for service in services:
+            pinned = self.pins[project.name, service]
+            wanted = parse_reference(pinned).digest
+            assert wanted is not None
+            before = self.containers_of.get((project.name, service))
+            if before and before.running and before.image_ref == pinned:
+                continue
+            if not self.may_start(wanted):
+                raise NotAdmittedError(pinned)
+            self.containers_of.pop((project.name, service), None)
+            self._step("old one gone")
+            if self.full or wanted in self.refused or wanted not in self.pulled:
+                raise ComposeError(f"compose cannot start {service}", output="no")
+            self.run(project.name, service, pinned)
+        self._step("upped")
+        return ""
+
+    def run(self, project: str, service: str, pinned: str) -> None:
+        """Start a container by hand, of a digest."""
+        reference = parse_reference(pinned)
+        assert reference.digest is not None
+        self.made += 1
+        self.started.append(reference.digest)
+        self.pulled.add(reference.digest)
+        self.containers_of[project, service] = Container(
+            id=f"c{self.made}",
+            name=f"{project}-{service}-1",
+            service=service,
+            number=1,
+            image=config_of(reference.digest),
+            image_ref=pinned,
+            status="running",
+            running=True,
+            exit_code=0,
+            oom_killed=False,
+            restart_count=0,
+        )
+
+    # The gate
+
+    def wait(
+        self,
+        project_name: str,
+        services: Sequence[str],
+        image: Image,
+        health: HealthSettings,
+        since: datetime,
+    ) -> None:
+        """Healthy unless the digest is called unhealthy; then the proof."""
+        self._step("gate")
+        found = self.containers(project_name, services)
+        if image.digest in self.unhealthy:
+            raise UnhealthyWorkloadError(f"{image.digest.short} is not healthy", output="log")
+        if {c.service for c in found} != set(services):
+            raise UnhealthyWorkloadError("a service has no container")
+        if any(c.image not in image.ids for c in found):
+            raise UnhealthyWorkloadError("another image runs")
+        self._step("passed")
+
+    # For tests
+
+    def runs(self, project: str = "web", service: str = "app") -> Digest | None:
+        """The digest that runs, None without a container."""
+        found = self.containers_of.get((project, service))
+        return parse_reference(found.image_ref).digest if found else None
+
+    def _step(self, name: str) -> None:
+        self.ping()
+        self.outage.step(name)
+        self.fuse.step(name)
+
+
+class FakeHooks:
+    """Remembers what was run; the moments in `failing` fail."""
+
+    def __init__(self, fuse: Fuse) -> None:
+        self._fuse = fuse
+        self.ran: list[str] = []
+        self.failing: set[str] = set()
+
+    def run(
+        self,
+        commands: Iterable[Sequence[str]],
+        timeout: float,
+        *,
+        workload: str,
+        reference: Reference,
+        moment: str,
+    ) -> None:
+        """Run them."""
+        for _ in commands:
+            self._fuse.step(f"hook {moment}")
+            self.ran.append(f"{moment} {reference.digest}")
+            if moment in self.failing:
+                raise HookError(f"hooks.{moment} failed")
