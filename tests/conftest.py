@@ -7,6 +7,9 @@ import pytest
 
 from tests.world import World
 
+# The fixtures that need an engine: machine, registry, repository, host.
+pytest_plugins = ["tests.machine"]
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:

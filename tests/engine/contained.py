@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from testbed.launcher import Launcher
 
+from testbed.launcher import Launcher
 from tests.engine.stage import eventually
 from tests.projects import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = "/var/lib/webhook-launcher"
 # Above a stand-in for the base made from nothing and a build without cache on a busy machine.
-_BUILD_SECONDS = 280
+_BUILD_SECONDS = 540
 
 
 def build_image(environment: Mapping[str, str]) -> str:
@@ -90,18 +90,30 @@ class Contained:
 
     def inspected(self) -> dict[str, Any]:
         """The container, as the engine describes it."""
-        found: list[dict[str, Any]] = json.loads(
-            self._host.docker("inspect", self._compose("ps", "--all", "--quiet"))
-        )
+        found: list[dict[str, Any]] = json.loads(self._host.docker("inspect", self._id()))
         return found[0]
+
+    def health(self) -> str:
+        """What its healthcheck says now."""
+        state = self.inspected()["State"]
+        assert state["Running"], self.log()
+        return str(state["Health"]["Status"])
 
     def run(self, *command: str) -> str:
         """Run a command in the container; what it printed."""
         return self._compose("exec", "--no-TTY", "launcher", *command)
 
     def log(self) -> str:
-        """Everything it wrote."""
-        return self._compose("logs", "--no-color", "--no-log-prefix")
+        """Everything it wrote, on either stream."""
+        return subprocess.run(
+            ["docker", "logs", self._id()],
+            env=dict(self._host.environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
 
     def stop(self) -> int:
         """End it as `docker compose stop` does, within the shipped grace; the exit status."""
@@ -110,7 +122,7 @@ class Contained:
 
     def clear(self) -> None:
         """Remove the container and its state; its log shows when the test failed."""
-        print(self.log())
+        sys.stdout.write(self.log())
         self._compose("down", "--volumes", "--timeout", "0")
 
     def _lives(self) -> bool:
@@ -119,6 +131,9 @@ class Contained:
         except OSError:
             assert self.inspected()["State"]["Running"], self.log()
             return False
+
+    def _id(self) -> str:
+        return self._compose("ps", "--all", "--quiet")
 
     def _compose(self, *words: str) -> str:
         base = ("compose", "--project-name", self.name, "--file", str(self._file))

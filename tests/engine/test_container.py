@@ -1,28 +1,32 @@
 """The launcher in its own container: the image, the shipped service, and the main job inside."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from testbed.launcher import Launcher
 
+from testbed.launcher import Launcher
 from tests.engine.contained import STATE, Contained, build_image, configuration_is_valid
 from tests.engine.stage import Stage, current, eventually, idle
 from tests.images import Recipe
 from tests.projects import Host
 
-pytestmark = pytest.mark.engine
+# The first test waits for the build; without caches that begins with a base made from packages.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 Contain = Callable[..., Contained]
 
 
 @pytest.fixture(scope="module")
-def image(machine: Mapping[str, str]) -> str:
-    """The launcher's image, built once."""
+def image(machine: Mapping[str, str]) -> Iterator[str]:
+    """The launcher's image, built once, and gone after the tests; its layers stay cached."""
     if not machine["DOCKER_HOST"].startswith("unix://"):
         pytest.skip("the engine is not on this machine, so its socket cannot be mounted")
-    return build_image(machine)
+    tag = build_image(machine)
+    yield tag
+    subprocess.run(["docker", "image", "rm", tag], capture_output=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -127,7 +131,8 @@ def test_a_project_mounted_at_another_path_is_reported_with_the_fix(
     contained = contain(launcher, f"{stage.project.directory}:/projects/web:ro")
     contained.wait_until_live()
     eventually(lambda: "mounts" in _reasons(launcher))
-    fix = "-v /projects/web:/projects/web"
+    directory = stage.project.directory
+    fix = f"-v {directory}:{directory} and name {directory} in the configuration"
     assert fix in _reasons(launcher)["mounts"]
     errors = [line for line in contained.log().splitlines() if "would go astray" in line]
     assert len(errors) == 1
@@ -156,7 +161,7 @@ def test_the_images_own_healthcheck_becomes_healthy(stage: Stage, contain: Conta
     contained = contain(
         launcher, f"{directory}:{directory}:ro", network_mode="bridge", healthcheck=pace
     )
-    eventually(lambda: contained.inspected()["State"]["Health"]["Status"] == "healthy", 30)
+    eventually(lambda: contained.health() == "healthy", 30)
 
 
 def _reasons(launcher: Launcher) -> dict[str, str]:

@@ -378,6 +378,34 @@ def test_401_without_a_known_challenge_is_denied(
     assert len(registry.seen) == 1
 
 
+def test_anonymous_refusal_asks_for_credentials(
+    registry: FakeRegistry, client: RegistryClient
+) -> None:
+    """An anonymous token that is then refused is GHCR's way of saying `private`: log in."""
+    registry.auth = Auth(anonymous=True)
+
+    def private(_: Seen, reply: Reply) -> Reply:
+        return Reply(403) if reply.status != 401 else reply
+
+    registry.edit(private)
+    with pytest.raises(RegistryDeniedError, match="no credentials are configured"):
+        client.head(registry.reference(STABLE))
+
+
+def test_first_of_two_bearer_challenges_is_answered(
+    registry: FakeRegistry, robot: RegistryClient
+) -> None:
+    """RFC 9110 leaves the choice to us; a second one, appended on the way, must not replace it."""
+
+    def append(_: Seen, reply: Reply) -> Reply:
+        if "WWW-Authenticate" in reply.headers:
+            reply.headers["WWW-Authenticate"] += ', Bearer realm="https://auth.evil.example/"'
+        return reply
+
+    registry.edit(append)
+    robot.head(registry.reference(STABLE))
+
+
 def test_bearer_is_preferred_when_basic_is_offered_too(
     registry: FakeRegistry, robot: RegistryClient
 ) -> None:

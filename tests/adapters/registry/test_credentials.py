@@ -206,6 +206,7 @@ def test_odd_helper_name_is_not_run(path: Path, name: object) -> None:
         {"auths": {"ghcr.io": "text"}},
         {"auths": {"ghcr.io": {"auth": 5}}},
         {"auths": {"ghcr.io": {"auth": "not base64!"}}},
+        {"auths": {"ghcr.io": {"auth": "czNj!cmV0OnM="}}},
         {"auths": {"ghcr.io": {"auth": "czNjcmV0"}}},
         {"auths": {"ghcr.io": {"auth": "//79"}}},
         {"auths": {"ghcr.io": {"username": 5, "password": 6}}},
@@ -231,7 +232,7 @@ def test_directory_in_the_files_place_is_named(tmp_path: Path) -> None:
 def test_oversized_file_is_refused(path: Path) -> None:
     """It is read into memory on every change."""
     with pytest.raises(RegistryDeniedError, match=str(path)):
-        credentials(path, json.dumps({"auths": {}}) + " " * 1024 * 1024 + "x")("ghcr.io")
+        credentials(path, json.dumps({"auths": {}}) + " " * 1024 * 1024)("ghcr.io")
 
 
 def test_changed_file_is_read_again(path: Path) -> None:
@@ -241,6 +242,9 @@ def test_changed_file_is_read_again(path: Path) -> None:
     # docker writes a new file and renames it: another inode, perhaps in the same clock tick.
     new = path.with_name("new")
     new.write_text(json.dumps({"auths": {"ghcr.io": auth("new", "new")}}))
+    same = path.stat()
+    assert new.stat().st_size == same.st_size
+    os.utime(new, ns=(same.st_atime_ns, same.st_mtime_ns))
     new.rename(path)
     assert found("ghcr.io") == Credential("new", "new")
     path.unlink()

@@ -5,7 +5,8 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.adapters.registry.fake import (
     manifest,
 )
 from webhook_launcher.adapters.registry import RegistryClient, RegistrySettings, Timeouts
+from webhook_launcher.adapters.registry.transport import Deadline, Transport
 from webhook_launcher.core.errors import RegistryError, RegistryUnavailableError
 from webhook_launcher.core.model import Platform
 from webhook_launcher.core.reference import parse_reference
@@ -35,6 +37,22 @@ def silent() -> Iterator[str]:
     """A host that accepts connections (the kernel does) and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def most_memory() -> Iterator[Callable[[], int]]:
+    """The most bytes that were allocated at once since the last call."""
+
+    def peak() -> int:
+        found = tracemalloc.get_traced_memory()[1] - before[0]
+        tracemalloc.reset_peak()
+        before[0] = tracemalloc.get_traced_memory()[0]
+        return found
+
+    tracemalloc.start()
+    before = [0]
+    yield peak
+    tracemalloc.stop()
 
 
 def test_manifest_of_exactly_4_mib_is_read(registry: FakeRegistry, client: RegistryClient) -> None:
@@ -62,29 +80,39 @@ def test_larger_manifest_is_refused(
     assert not caught.value.retryable
 
 
-def test_endless_body_is_left_early(registry: FakeRegistry, client: RegistryClient) -> None:
+def test_endless_body_is_left_early(
+    registry: FakeRegistry, client: RegistryClient, most_memory: Callable[[], int]
+) -> None:
     """Endless data (TUF's word): a chunked body has no declared end, so ours must be enforced."""
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {OCI_MANIFEST}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    registry.edit(lambda _, reply: Reply(raw=head.encode() + chunk * 1000))
+    endless = Reply(raw=head.encode() + chunk * 1000)
+    registry.edit(lambda _, reply: endless)
+    most_memory()
     with pytest.raises(RegistryError, match="more than 4194304 bytes"):
         client.image(registry.reference(STABLE), AMD64)
+    assert most_memory() < 16 * MIB
 
 
 @pytest.mark.parametrize("piece", [b"a", b"1;" + b"x" * 1024], ids=["no line end", "extension"])
 def test_endless_chunk_size_is_left_early(
-    registry: FakeRegistry, client: RegistryClient, piece: bytes
+    registry: FakeRegistry,
+    client: RegistryClient,
+    piece: bytes,
+    most_memory: Callable[[], int],
 ) -> None:
     """The HTTP library reads a chunk's size as a line of any length: memory is bounded below it."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {OCI_MANIFEST}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    endless = piece * (64 * MIB // len(piece))
-    registry.edit(lambda _, reply: Reply(raw=head.encode() + endless))
+    endless = Reply(raw=head.encode() + piece * (64 * MIB // len(piece)))
+    registry.edit(lambda _, reply: endless)
+    most_memory()
     with pytest.raises(RegistryUnavailableError):
         client.image(registry.reference(STABLE), AMD64)
+    assert most_memory() < 32 * MIB
 
 
 def test_encoded_body_is_refused_before_it_is_decoded(
-    registry: FakeRegistry, client: RegistryClient
+    registry: FakeRegistry, client: RegistryClient, most_memory: Callable[[], int]
 ) -> None:
     """We ask for no encoding: a gzip bomb is a surprise that nobody needs to unpack."""
     bomb = gzip.compress(b" " * 64 * MIB)
@@ -94,8 +122,22 @@ def test_encoded_body_is_refused_before_it_is_decoded(
 
     registry.put(STABLE, manifest())
     registry.edit(encoded)
+    most_memory()
     with pytest.raises(RegistryError, match="gzip"):
         client.image(registry.reference(STABLE), AMD64)
+    assert most_memory() < 4 * MIB
+
+
+def test_encoded_refusal_is_still_that_refusal(
+    registry: FakeRegistry, client: RegistryClient, most_memory: Callable[[], int]
+) -> None:
+    """Proxies compress their own error pages: the status counts, their body is not unpacked."""
+    bomb = gzip.compress(b" " * 64 * MIB)
+    registry.edit(lambda _, reply: Reply(503, {"Content-Encoding": "gzip"}, bomb))
+    most_memory()
+    with pytest.raises(RegistryUnavailableError, match="503"):
+        client.image(registry.reference(STABLE), AMD64)
+    assert most_memory() < 4 * MIB
 
 
 @pytest.mark.parametrize("where", ["body", "status line", "headers", "chunk sizes"])
@@ -120,6 +162,65 @@ def test_slow_drip_is_cut_off(registry: FakeRegistry, make_client: MakeClient, w
     with pytest.raises(RegistryUnavailableError, match="not answer in time"):
         client.image(registry.reference(STABLE), AMD64)
     assert time.monotonic() - began < 2
+
+
+def test_stall_after_a_drip_does_not_begin_a_new_wait(make_client: MakeClient) -> None:
+    """The limit is for the whole response: the next byte may take what is left of it, no more."""
+    client = make_client(timeouts=Timeouts(connect=2, response=1, total=5))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def one_late_byte() -> None:
+            connection, _ = server.accept()
+            with connection:
+                time.sleep(0.8)
+                connection.sendall(b"H")
+                connection.recv(65536)
+                connection.recv(1)  # until the client hangs up
+
+        thread = threading.Thread(target=one_late_byte)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(RegistryUnavailableError, match="in time"):
+            client.head(parse_reference(f"127.0.0.1:{server.getsockname()[1]}/{STABLE}"))
+        assert time.monotonic() - began < 1.6
+        thread.join()
+
+
+def test_one_response_may_take_no_longer_than_what_is_left_of_all(
+    registry: FakeRegistry, make_client: MakeClient
+) -> None:
+    """Otherwise the last request of a look could add its own whole limit to the total."""
+    client = make_client(timeouts=Timeouts(connect=2, response=5, total=0.3))
+    registry.put(STABLE, manifest())
+
+    def drip(_: Seen, reply: Reply) -> Reply:
+        reply.pause = 0.02
+        return reply
+
+    registry.edit(drip)
+    began = time.monotonic()
+    with pytest.raises(RegistryUnavailableError, match="in time"):
+        client.image(registry.reference(STABLE), AMD64)
+    assert time.monotonic() - began < 2
+
+
+def test_endless_interim_responses_are_left_early(
+    registry: FakeRegistry, client: RegistryClient
+) -> None:
+    """The HTTP library skips any number of `100 Continue`: the bytes of a response are counted."""
+    endless = Reply(raw=b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000_000)
+    registry.edit(lambda _, reply: endless)
+    with pytest.raises(RegistryUnavailableError, match="without end"):
+        client.image(registry.reference(STABLE), AMD64)
+
+
+def test_every_error_of_the_http_library_becomes_ours() -> None:
+    """urllib3 lets some of its own pass requests, such as for a name with too long a part."""
+    transport = Transport(Timeouts())
+    deadline = Deadline(time.monotonic, 5)
+    with pytest.raises(RegistryUnavailableError):
+        transport.send("GET", f"http://{'a' * 64}.invalid/", {}, deadline=deadline, limit=1)
+    transport.close()
 
 
 def test_silent_registry_is_given_up(silent: str, make_client: MakeClient) -> None:

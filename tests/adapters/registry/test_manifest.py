@@ -49,6 +49,18 @@ def test_manifest_without_media_type_is_read_by_its_content_type() -> None:
     assert found.config.digest == document["config"]["digest"]
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "application/json", "application/vnd.docker.distribution.manifest.v1+prettyjws"],
+)
+def test_document_of_another_content_type_is_refused_whatever_it_looks_like(
+    content_type: str,
+) -> None:
+    """The Content-Type is how the registry says what the digest is of; looks prove nothing."""
+    with pytest.raises(UnsupportedManifestError, match="the registry sends it as"):
+        parse_manifest(encode(changed(manifest(), "mediaType", ...)), content_type, "acme/web:1")
+
+
 def test_entries_that_are_no_image_are_left_out() -> None:
     """Indexes also list artifacts and nested indexes; they must not hide the image beside them."""
     document = index({"linux/amd64": manifest()})

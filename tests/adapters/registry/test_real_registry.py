@@ -80,7 +80,7 @@ def client() -> Iterator[RegistryClient]:
 
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
 def test_single_manifest(repository: Repository, client: RegistryClient, media_type: str) -> None:
-    """2.8 converts schema 2 to schema 1 for clients that do not ask for it: we must get it as is."""
+    """2.8 converts schema 2 for clients that do not ask for it: we must get it as it is."""
     document = manifest(media_type=media_type)
     digest = repository.push("stable", document)
     image = client.image(repository.reference(":stable"), AMD64)

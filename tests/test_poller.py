@@ -1,0 +1,329 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import digest
+from tests.world import WEB, A, B, C, World
+from webhook_launcher.core.errors import (
+    RateLimitedError,
+    RegistryDeniedError,
+    RegistryUnavailableError,
+    TrackError,
+)
+from webhook_launcher.core.model import Action, Trust
+from webhook_launcher.core.workload import ComposeProject, PollSettings, Track, TrackKind, Workload
+
+CHECK = (Action.CHECK, Trust.POLL)
+RESTORE = (Action.RESTORE, Trust.POLL)
+
+
+def workload(name: str, registry: str = "registry.test") -> Workload:
+    """Another workload, with a project of its own."""
+    return replace(
+        WEB,
+        name=name,
+        repository=replace(WEB.repository, registry=registry, path=f"acme/{name}"),
+        project=ComposeProject(name, Path("/srv") / name),
+    )
+
+
+API, FAR = workload("api"), workload("far", "elsewhere.test")
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[World]:
+    """`web` and `api` of one registry, `far` of another; all deployed."""
+    world = World(tmp_path, WEB, API, FAR)
+    for name in world.workloads:
+        world.push(A, name)
+    world.work()
+    yield world
+    world.close()
+
+
+def deployed(world: World) -> World:
+    """`web` runs A."""
+    world.push(A)
+    world.work()
+    return world
+
+
+class TestAtStart:
+    def test_every_workload_is_looked_at(self, three: World) -> None:
+        """Whatever was pushed while the launcher was down is found at once."""
+        three.restart()
+        for name in three.workloads:
+            three.tag(B, name)
+        three.poller.step()
+        assert [three.waiting(name) for name in three.workloads] == [[CHECK]] * 3
+        assert three.woken == 3
+        three.work()
+        assert three.host.runs("far") == B
+
+    def test_also_when_the_poll_is_off(self, world: World) -> None:
+        """`every: off` turns off the polling, not the look after a pause of ours; once."""
+        world.workloads["web"] = replace(WEB, poll=PollSettings(every=None))
+        world.restart()
+        world.tag(A)
+        wait = world.poller.step()
+        assert world.waiting() == [CHECK]
+        assert 0 < wait < 1_000_000, "a thread cannot wait for ever"
+        world.work()
+        world.tag(B)
+        world.clock.sleep(1_000_000)
+        world.poller.step()
+        assert world.waiting() == []
+
+
+class TestAMovedTag:
+    def test_leads_to_one_look_that_deploys_it(self, world: World) -> None:
+        """The fallback works with no webhook at all."""
+        deployed(world).tag(B)
+        world.poll()
+        world.poll()
+        assert world.waiting() == [CHECK]
+        world.work()
+        assert world.host.runs() == B
+        assert world.history()[-1].origin.reason == "the tracked reference moved"
+
+    def test_that_did_not_move_leads_to_nothing(self, world: World) -> None:
+        """And the status says that somebody looked."""
+        deployed(world)
+        world.clock.sleep(100)
+        world.poll()
+        assert world.waiting() == []
+        assert world.state().check_result == "nothing moved"
+        assert world.state().checked_at == world.clock.now()
+        assert world.woken == 0
+
+    def test_is_asked_for_with_the_cheap_request(self, world: World) -> None:
+        """A HEAD, which Docker Hub does not count, and one per look."""
+        deployed(world)
+        world.registry.asked.clear()
+        world.poll()
+        assert world.registry.asked == ["registry.test/acme/web:stable"]
+
+    def test_waits_while_a_deployment_goes_on(self, world: World) -> None:
+        """It is being dealt with; the next look sees the result."""
+        deployed(world).tag(B)
+        world.deploy(C)
+        world.registry.asked.clear()
+        world.poll()
+        assert world.waiting() == [(Action.DEPLOY, Trust.SIGNED)]
+        assert world.registry.asked == []
+
+    def test_is_found_while_the_current_release_is_beyond_repair(self, world: World) -> None:
+        """The newer image may be what mends it, and restorations go on for ever."""
+        deployed(world)
+        world.host.unhealthy |= {A, B}
+        world.push(B)
+        world.work_now()
+        assert world.waiting() == [RESTORE]
+        world.tag(C)
+        world.poll()
+        assert world.waiting() == [RESTORE, CHECK]
+        world.work()
+        assert world.host.runs() == C
+
+    def test_of_a_command_may_name_the_digest_itself(self, world: World) -> None:
+        """Then no registry has to be asked."""
+        world.workloads["web"] = replace(WEB, track=Track(TrackKind.COMMAND, argv=("latest",)))
+        world.restart()
+        assert WEB.tracked is not None
+        world.tracker.named["web"] = WEB.tracked.at(A)
+        world.poll()
+        assert world.waiting() == [CHECK]
+        assert world.registry.asked == []
+
+    def test_of_nothing_is_nothing(self, world: World) -> None:
+        """`track: none`: only signed events and operators move it."""
+        world.workloads["web"] = replace(WEB, track=Track(TrackKind.NONE))
+        world.restart()
+        world.poll()
+        assert world.waiting() == []
+
+
+class TestDrift:
+    def test_a_removed_container_is_brought_back(self, world: World) -> None:
+        """Nobody says so: `docker rm` sends no webhook."""
+        deployed(world).host.containers_of.clear()
+        world.poll()
+        assert world.waiting() == [RESTORE]
+        world.work()
+        assert world.host.runs() == A
+
+    def test_another_image_is_replaced(self, world: World) -> None:
+        """Somebody ran `compose up` with a file of their own: exactly the admitted image runs."""
+        deployed(world).host.run("web", "app", f"{WEB.repository}@{digest('X')}")
+        world.poll()
+        world.work()
+        assert world.host.runs() == A
+
+    def test_a_stopped_container_is_started(self, world: World) -> None:
+        """A container that does not run is no release that runs."""
+        deployed(world)
+        stopped = replace(world.host.containers_of["web", "app"], running=False, status="exited")
+        world.host.containers_of["web", "app"] = stopped
+        world.poll()
+        world.work()
+        assert world.host.containers_of["web", "app"].running
+
+    def test_is_mended_while_the_registry_is_down(self, world: World) -> None:
+        """The image is here: an outage elsewhere is no reason to be down here."""
+        deployed(world).host.containers_of.clear()
+        world.registry.down = lambda: RegistryUnavailableError("down")
+        world.poll()
+        world.work()
+        assert world.host.runs() == A
+
+    def test_is_not_guessed_while_the_engine_is_away(self, world: World) -> None:
+        """Nothing is known then; the engine's own restart policy comes first."""
+        deployed(world).host.away = True
+        world.poll()
+        assert world.waiting() == []
+
+    def test_mended_by_hand_in_the_meantime_is_left_alone(self, world: World) -> None:
+        """The operator was faster than the queue."""
+        deployed(world)
+        before = dict(world.host.containers_of)
+        world.host.containers_of.clear()
+        world.poll()
+        world.host.containers_of.update(before)
+        world.work()
+        assert world.host.started == [A]
+
+
+class TestARegistryInTrouble:
+    @pytest.mark.parametrize(
+        ("error", "closed"),
+        [
+            (RateLimitedError("429", retry_after=7200), 7200),
+            (RateLimitedError("429", retry_after=1), 30),
+            (RateLimitedError("429"), 30),
+            (RegistryUnavailableError("refused"), 30),
+        ],
+    )
+    def test_is_left_alone_by_all_its_workloads(
+        self, three: World, error: RegistryUnavailableError, closed: float
+    ) -> None:
+        """For as long as it asked for, or the back-off: a thousand workloads must not storm it."""
+
+        def down() -> RegistryUnavailableError:
+            return error
+
+        three.registry.down = down
+        three.registry.asked.clear()
+        three.poll()
+        assert three.registry.asked == [
+            "registry.test/acme/web:stable",
+            "elsewhere.test/acme/far:stable",
+        ]
+        three.registry.down = None
+        three.registry.asked.clear()
+        three.clock.sleep(closed - 1)
+        three.poll()
+        assert three.registry.asked == []
+        three.clock.sleep(1)
+        three.poll()
+        assert len(three.registry.asked) == 3
+
+    def test_is_not_said_to_have_moved_nothing(self, three: World) -> None:
+        """Nobody looked: the status must not claim that the newest image runs."""
+        three.registry.down = lambda: RateLimitedError("429 from registry.test", retry_after=600)
+        three.poll()
+        assert three.state("web").check_result == "429 from registry.test"
+        said = three.state("api").check_result
+        assert said is not None
+        assert "registry.test" in said
+        assert "not asked again for 600 s" in said
+        three.registry.down = None
+        three.clock.sleep(600)
+        three.poll()
+        assert three.state("api").check_result == "nothing moved"
+
+    def test_is_left_alone_for_longer_each_time_up_to_an_hour(self, world: World) -> None:
+        """And for the first wait again after it was well."""
+        deployed(world)
+        world.registry.down = lambda: RegistryUnavailableError("down")
+        waits = []
+        for _ in range(9):
+            world.registry.asked.clear()
+            start = world.clock.passed
+            while not world.registry.asked:
+                world.poll()
+                world.clock.sleep(5)
+            waits.append(world.clock.passed - start)
+        assert waits == [5, 30, 60, 120, 240, 480, 960, 1920, 3600]
+        world.registry.down = None
+        world.clock.sleep(3600)
+        world.poll()
+        world.registry.down = lambda: RegistryUnavailableError("down")
+        world.poll()
+        world.registry.asked.clear()
+        world.clock.sleep(30)
+        world.poll()
+        assert world.registry.asked
+
+    def test_that_only_denies_is_asked_again(self, three: World) -> None:
+        """That is about one repository and nothing to wait for."""
+        three.registry.down = lambda: RegistryDeniedError("403")
+        three.registry.asked.clear()
+        three.poll()
+        assert len(three.registry.asked) == 3
+        assert three.state("web").check_result == "403"
+
+
+class TestTheInterval:
+    @pytest.mark.parametrize(("random", "expected"), [(0.0, 720.0), (0.5, 900.0), (1.0, 1080.0)])
+    def test_varies_within_the_jitter(self, world: World, random: float, expected: float) -> None:
+        """Launchers that start together must not look together."""
+        deployed(world).random = random
+        assert world.poller.step() == pytest.approx(expected)
+        world.registry.asked.clear()
+        world.clock.sleep(expected - 1)
+        assert world.poller.step() == pytest.approx(1)
+        assert world.registry.asked == []
+        world.clock.sleep(1)
+        world.poller.step()
+        assert len(world.registry.asked) == 1
+
+    def test_is_each_workloads_own(self, three: World) -> None:
+        """The next look is the first that is due."""
+        three.workloads["api"] = replace(API, poll=PollSettings(every=10.0, jitter=0.0))
+        three.restart()
+        assert three.poller.step() == pytest.approx(10)
+        three.registry.asked.clear()
+        three.clock.sleep(10)
+        three.poller.step()
+        assert three.registry.asked == ["registry.test/acme/api:stable"]
+
+
+class TestOneThatFails:
+    def test_a_track_command_is_reported_and_stops_no_other(self, three: World) -> None:
+        """A user's script is the least reliable part there is."""
+        three.tracker.broken["web"] = TrackError("track.command of 'web' exited with status 3")
+        three.tag(B, "far")
+        three.poll()
+        assert three.state("web").check_result == "track.command of 'web' exited with status 3"
+        assert three.waiting("far") == [CHECK]
+
+    def test_a_fault_does_not_keep_the_others_from_being_looked_at(self, three: World) -> None:
+        """The loop starts the step again: it must not begin with the same one for ever."""
+        three.restart()
+        three.tracker.broken["web"] = ZeroDivisionError("oops")
+        three.tag(B, "far")
+        with pytest.raises(ZeroDivisionError):
+            three.poller.step()
+        three.poller.step()
+        assert three.waiting("far") == [CHECK]
+
+
+def test_a_poll_without_workloads_waits(tmp_path: Path) -> None:
+    """A configuration that only has sources yet is no fault."""
+    world = World(tmp_path)
+    world.workloads.clear()
+    world.restart()
+    assert world.poller.step() > 1
+    world.close()
