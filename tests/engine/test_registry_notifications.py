@@ -1,8 +1,8 @@
 """A real registry as the sender: what it posts by itself must move the workload."""
 
 import pytest
-from testbed.launcher import free_port
 
+from testbed.launcher import free_port
 from tests.engine.stage import Stage, current, eventually, idle
 from tests.images import Recipe
 
