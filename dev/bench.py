@@ -13,7 +13,11 @@ machine) as `<UTC date and time>.json`. The exit status is 0 whether or not the 
 import argparse
 import json
 import os
+import random
+import shutil
 import sys
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,7 +26,7 @@ from testbed.contenders.by_compose import ByCompose
 from testbed.contenders.by_hand import ByHand
 from testbed.contenders.by_launcher import ByLauncher
 from testbed.contenders.by_polling import ByPolling
-from testbed.contenders.contest import Contender, NotServedError, Project
+from testbed.contenders.contest import Contender, NotServedError, Project, Sample
 from testbed.description import describe_machine
 from testbed.images import Registry
 from testbed.measures import TARGET, Series
@@ -34,9 +38,10 @@ SLOW = 5.0
 SLOW_ROUNDS = 2
 
 
-def contenders(registry: Registry, interval: float, rounds: int) -> list[Contender]:
+def contenders(
+    registry: Registry, directory: Path, interval: float, rounds: int
+) -> list[Contender]:
     """Every way, each with a project of its own."""
-    directory = Path(mkdtemp(prefix="webhook-launcher-bench-"))
 
     def project(name: str) -> Project:
         return Project(registry, directory, f"bench-{os.getpid()}-{interval:g}s-{name}", interval)
@@ -52,22 +57,35 @@ def contenders(registry: Registry, interval: float, rounds: int) -> list[Contend
 def measure(registry: Registry, interval: float, rounds: int) -> Series:
     """All rounds at one interval."""
     series = Series(interval)
-    ways = contenders(registry, interval, rounds)
+    directory = Path(mkdtemp(prefix="webhook-launcher-bench-"))
+    ways = contenders(registry, directory, interval, rounds)
     try:
         for way in ways:
             way.start()
             way.bring(way.project.push())  # the first has nothing to replace, so it is not kept
         for number in range(rounds):
+            turn: dict[str, Sample] = {}
             for way in ways[number % len(ways) :] + ways[: number % len(ways)]:
                 if isinstance(way, ByCompose) and interval > SLOW and number >= SLOW_ROUNDS:
                     continue
-                series.add(way.name, way.bring(way.project.push()))
-            _tell(series, number + 1, rounds)
+                if not isinstance(way, ByPolling):  # which waits for a moment of its own
+                    _let_pass(interval)
+                turn[way.name] = way.bring(way.project.push())
+                series.add(way.name, turn[way.name])
+            _tell(f"interval {interval:g} s, round {number + 1}/{rounds}", turn)
+    except NotServedError as error:
+        raise NotServedError(f"{error} (what it left is in {directory})") from error
     finally:
         for way in ways:
             way.stop()
             way.project.clear()
+    shutil.rmtree(directory)  # kept when something did not work: the launcher's log is in it
     return series
+
+
+def _let_pass(interval: float) -> None:
+    """Push at any moment: rounds in step with the engine's probes meet always the same of them."""
+    time.sleep(random.random() * min(1.0, interval))  # noqa: S311 - no secret
 
 
 def write(series: list[Series], rounds: int) -> Path:
@@ -110,12 +128,11 @@ def main() -> int:
     return 0
 
 
-def _tell(series: Series, number: int, rounds: int) -> None:
-    latest = {name: samples[-1] for name, samples in series.samples.items()}
+def _tell(turn: str, samples: Mapping[str, Sample]) -> None:
     shown = ", ".join(
-        f"{name} {(sample.healthy or sample.served) * 1000:.0f}" for name, sample in latest.items()
+        f"{name} {(sample.healthy or sample.served) * 1000:.0f}" for name, sample in samples.items()
     )
-    print(f"interval {series.interval:g} s, round {number}/{rounds}: {shown} ms", flush=True)
+    print(f"{turn}: {shown} ms", flush=True)
 
 
 if __name__ == "__main__":

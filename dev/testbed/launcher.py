@@ -107,8 +107,8 @@ class Launcher:
             self.command(*arguments), capture_output=True, text=True, timeout=timeout, check=False
         )
 
-    def start(self) -> None:
-        """Serve, and wait until `/readyz` says so. RuntimeError with the log's end otherwise."""
+    def start(self, until: str = "/readyz") -> None:
+        """Serve, and wait until that path says so. RuntimeError with the log's end otherwise."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command("serve"),
@@ -119,7 +119,7 @@ class Launcher:
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_SECONDS
-        while not self._answers("/readyz"):
+        while not self._answers(until):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"the launcher did not become ready:\n{self.log_tail()}")

@@ -21,14 +21,19 @@ class Series:
         self.samples.setdefault(name, []).append(sample)
 
     @property
-    def ratio(self) -> float:
-        """Push to healthy, launcher against floor: each pair of a round, then the median."""
+    def ratios(self) -> list[float]:
+        """Push to healthy, launcher against floor, in each round."""
         pairs = zip(self.samples["launcher"], self.samples["floor"], strict=True)
-        return median(
+        return [
             launcher.healthy / floor.healthy
             for launcher, floor in pairs
             if launcher.healthy is not None and floor.healthy is not None
-        )
+        ]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds: what disturbs one of them moves it little."""
+        return median(self.ratios)
 
     @property
     def met(self) -> bool:
@@ -68,7 +73,8 @@ class Series:
         verdict = "met" if self.met else "MISSED"
         lines.append(
             f"  launcher / floor, push to healthy, median of pairs: {self.ratio:.3f}  "
-            f"(target at most {TARGET}: {verdict})"
+            f"({min(self.ratios):.2f} to {max(self.ratios):.2f}; "
+            f"target at most {TARGET}: {verdict})"
         )
         lines += [self._steps("launcher"), self._steps("floor")]
         return "\n".join(lines)
@@ -79,7 +85,8 @@ class Series:
             f"{step} {_ms(median(sample.steps[step] for sample in samples))}"
             for step in samples[0].steps
         ]
-        return f"  steps of {name}, median ms: {', '.join(parts)}"
+        rest = median((sample.healthy or 0) - sum(sample.steps.values()) for sample in samples)
+        return f"  steps of {name}, median ms: {', '.join(parts)}; all else {_ms(rest)}"
 
 
 def _row(label: str, seconds: Sequence[float]) -> str:

@@ -37,17 +37,18 @@ class _Bounded:
     """Keeps the head and the tail of a stream of bytes; the middle is counted and dropped."""
 
     def __init__(self, limit: int) -> None:
-        self._room = limit // 2
+        self._head_room = limit // 2
+        self._tail_room = limit - self._head_room
         self._head = bytearray()
         self._tail = bytearray()
         self._dropped = 0
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        free = self._room - len(self._head)
+        free = self._head_room - len(self._head)
         self._head += chunk[:free]
         self._tail += chunk[free:]
-        excess = len(self._tail) - self._room
+        excess = len(self._tail) - self._tail_room
         if excess > 0:
             del self._tail[:excess]
             self._dropped += excess

@@ -6,6 +6,8 @@ from typing import Protocol
 from webhook_launcher.core.errors import HookError, LauncherError
 from webhook_launcher.core.reference import Reference
 
+_TOLD = 500  # bytes of what a failing command said
+
 
 class Finished(Protocol):
     """What the command runner reports."""
@@ -13,6 +15,10 @@ class Finished(Protocol):
     @property
     def status(self) -> int:
         """Exit status."""
+
+    @property
+    def output(self) -> bytes:
+        """Standard output, bounded."""
 
     @property
     def errors(self) -> bytes:
@@ -52,7 +58,9 @@ class HookRunner:
             except LauncherError as error:
                 raise HookError(f"hooks.{moment} {argv[0]}: {error}") from error
             if finished.status != 0:
-                said = finished.errors.decode("utf-8", "replace").strip()[-500:]
+                # Many scripts say on standard output what is wrong.
+                said = (finished.errors.strip() or finished.output.strip())[-_TOLD:]
                 raise HookError(
-                    f"hooks.{moment} {argv[0]} exited with status {finished.status}: {said}"
+                    f"hooks.{moment} {argv[0]} exited with status {finished.status}: "
+                    f"{said.decode('utf-8', 'replace')}"
                 )

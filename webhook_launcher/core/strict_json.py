@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 MAX_DEPTH = 32
 # An unterminated string runs to the end, a lone last backslash included, so that no quote is
-# scanned twice (linear time).
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+# scanned twice (linear time). Runs before and after an escape, not one character at a time: this
+# is half the cost of reading a delivery otherwise.
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -50,7 +51,13 @@ def loads(body: bytes) -> Any:
 
 
 def _depth(body: bytes) -> int:
-    """Deepest nesting of brackets outside strings, found before the recursive parser runs."""
+    """Deepest nesting of brackets outside strings, found before the recursive parser runs.
+
+    At most the number of opening brackets, which is told instead when that is no problem.
+    """
+    opening = body.count(b"[") + body.count(b"{")
+    if opening <= MAX_DEPTH:
+        return opening
     deepest = depth = 0
     for byte in _STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS):
         if byte in b"[{":

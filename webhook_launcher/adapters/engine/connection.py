@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException, NotFound, create_api_error_
 from docker.utils import kwargs_from_env
 
 from webhook_launcher.core.errors import EngineError, EngineUnavailableError
+from webhook_launcher.core.model import Platform
 
 # Seconds without a byte from the engine; it answers an inspect in 2 ms when it is well.
 _TIMEOUT = 30
@@ -25,6 +26,9 @@ __all__ = ["APIError", "Client", "Connection", "NotFound"]
 
 class Client(APIClient):
     """The SDK's client with time limits and raw streams, which its own methods do not offer."""
+
+    # Of the engine behind it, once asked.
+    platform: Platform | None = None
 
     def open_stream(
         self,

@@ -62,20 +62,21 @@ class Engine:
 
     def ping(self) -> None:
         """Return when the engine answers."""
-        with (
-            self._connection.client() as client,
-            client.open_stream("GET", "/_ping", timeout=_PING_TIMEOUT),
-        ):
-            return
+        with self._connection.client() as client:
+            _ping(client)
 
     def platform(self) -> Platform:
-        """What it runs images for, in OCI's words."""
+        """What it runs images for, in OCI's words.
+
+        Asked once a connection, because the engine runs programs to answer (8 ms); another engine
+        is another connection.
+        """
         with self._connection.client() as client:
-            version = client.version()
-            variant = None
-            if version["Arch"] == "arm":
-                variant = _ARM.get(client.info()["Architecture"], "v7")
-        return Platform(version["Os"], version["Arch"], variant)
+            if client.platform is None:
+                client.platform = _platform(client)
+            else:
+                _ping(client)
+            return client.platform
 
     def versions(self) -> Mapping[str, str]:
         """`engine`, `api` (agreed on), `store` and `os`, for logs."""
@@ -179,6 +180,19 @@ class Engine:
         with self._connection.client() as client:
             own = mounts.own_mounts(client, mountinfo)
         return [] if own is None else mounts.misplaced(own, directories)
+
+
+def _ping(client: Client) -> None:
+    with client.open_stream("GET", "/_ping", timeout=_PING_TIMEOUT):
+        return
+
+
+def _platform(client: Client) -> Platform:
+    version = client.version()
+    variant = None
+    if version["Arch"] == "arm":
+        variant = _ARM.get(client.info()["Architecture"], "v7")
+    return Platform(version["Os"], version["Arch"], variant)
 
 
 def _stop(client: Client, container_id: str) -> None:

@@ -33,18 +33,24 @@ def own_mounts(client: Client, mountinfo: Path = MOUNTINFO) -> list[Mapping[str,
 
 def misplaced(mounts: Sequence[Mapping[str, Any]], directories: Iterable[PurePath]) -> list[str]:
     """One sentence for each directory that is not mounted at the identical path, with the fix."""
-    return [
-        f"{directory} is {_where(mounts, directory)}, so relative bind mounts in it would "
-        f"resolve to another directory of the host; start the launcher with "
-        f"-v {directory}:{directory}"
-        for directory in sorted({*directories})
-        if _source(mounts, directory) != directory
-    ]
+    found = []
+    for directory in sorted({*directories}):
+        source = _source(mounts, directory)
+        if source != directory:
+            found.append(f"{directory} is {_place(source)}; {_fix(directory, source)}")
+    return found
 
 
-def _where(mounts: Sequence[Mapping[str, Any]], directory: PurePath) -> str:
-    source = _source(mounts, directory)
-    return f"{source} on the host" if source else "inside the launcher's container only"
+def _place(source: PurePath | None) -> str:
+    place = f"{source} on the host" if source else "inside the launcher's container only"
+    return f"{place}, so relative bind mounts in it would resolve to another directory of the host"
+
+
+def _fix(directory: PurePath, source: PurePath | None) -> str:
+    """The host's path is what both must use: the engine knows no other."""
+    if source is None:
+        return f"start the launcher with -v {directory}:{directory}"
+    return f"start the launcher with -v {source}:{source} and name {source} in the configuration"
 
 
 def _source(mounts: Sequence[Mapping[str, Any]], directory: PurePath) -> PurePath | None:

@@ -1,19 +1,27 @@
 """The SQLite file: opened once, locked against a second launcher, written in transactions.
 
 WAL with `synchronous=FULL`: a commit has reached the disk when it returns (sqlite.org/wal.html,
-`PRAGMA synchronous`), so what was acknowledged to a sender survives a power cut.
+`PRAGMA synchronous`), so what was acknowledged to a sender survives a power cut. Changes that come
+at the same moment from several threads share a commit (`writer`), and so the wait for the disk.
 """
 
 import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial, wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from webhook_launcher.adapters.journal.writer import Writer
 from webhook_launcher.core.errors import JournalError, StateLockedError
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_BROKEN = "a part of this change failed before, so all of it was undone"
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE deliveries (
@@ -91,6 +99,9 @@ class Database:
     def __init__(self, state: Path) -> None:
         self._mutex = threading.RLock()
         self._depth = 0
+        self._whole = 1  # the depth whose transaction is undone as a whole; 2 inside a batch
+        self._failed = False
+        self._owner: int | None = None  # the thread that is in a transaction
         with ExitStack() as opened:
             self._lock_file = _lock(state)
             opened.callback(os.close, self._lock_file)
@@ -106,6 +117,16 @@ class Database:
             except sqlite3.Error as error:
                 raise JournalError(f"cannot open the journal in {state}: {error}") from error
             self._opened = opened.pop_all()
+        self._writer = Writer(self.transaction, self._batch)
+
+    def write(self, change: Callable[[], T]) -> T:
+        """Run a change in the writer's thread; what it returns or raises, after the commit.
+
+        Inside a transaction it is a part of that one, and committed with it.
+        """
+        if self._owner == threading.get_ident():
+            return change()
+        return self._writer.write(change)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -115,19 +136,21 @@ class Database:
         """
         with self._mutex:
             self._depth += 1
+            self._owner = threading.get_ident()
             try:
                 self._begin()
                 yield self._connection
-                if self._depth == 1:
-                    self._connection.execute("COMMIT")
+                self._complete()
             except sqlite3.Error as error:
-                self._roll_back()
+                self._undo()
                 raise JournalError(f"the journal cannot be written: {error}") from error
             except BaseException:
-                self._roll_back()
+                self._undo()
                 raise
             finally:
                 self._depth -= 1
+                if self._depth == 0:
+                    self._owner = None
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -140,20 +163,44 @@ class Database:
 
     def close(self) -> None:
         """Fold the WAL back into the file and give the state directory free."""
+        self._writer.stop()
         with self._mutex:
             self._opened.close()
+
+    @contextmanager
+    def _batch(self) -> Iterator[None]:
+        """A commit for several changes, each of which can fail by itself."""
+        with self.transaction():
+            self._whole = 2
+            try:
+                yield
+            finally:
+                self._whole = 1
 
     def _begin(self) -> None:
         if self._depth == 1:
             self._connection.execute("BEGIN IMMEDIATE")
-        elif not self._connection.in_transaction:
-            raise JournalError("a part of this change failed before, so all of it was undone")
+        elif self._failed or not self._connection.in_transaction:
+            raise JournalError(_BROKEN)
+        elif self._depth == self._whole:
+            self._connection.execute("SAVEPOINT change")
 
-    def _roll_back(self) -> None:
+    def _complete(self) -> None:
+        if self._depth == self._whole:
+            if self._failed:
+                raise JournalError(_BROKEN)
+            self._connection.execute("COMMIT" if self._depth == 1 else "RELEASE change")
+
+    def _undo(self) -> None:
+        self._failed = self._depth > self._whole
         # SQLite undoes some by itself (disk full), and a connection that is closed has no more.
         with suppress(sqlite3.Error):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if self._depth == 1:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            elif self._depth == self._whole:
+                self._connection.execute("ROLLBACK TO change")
+                self._connection.execute("RELEASE change")
 
     def _migrate(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -166,6 +213,25 @@ class Database:
                 f"the journal has schema {version}, this version reads {_SCHEMA_VERSION}",
                 advice="Run the launcher version that wrote it, or move the state directory aside.",
             )
+
+
+class _Table(Protocol):
+    """What has methods that write."""
+
+    _database: Database
+
+
+S = TypeVar("S", bound=_Table)
+
+
+def written(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """A method that many threads call at once: each call is a change for the writer."""
+
+    @wraps(method)
+    def through_writer(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._database.write(partial(method, self, *args, **kwargs))
+
+    return through_writer
 
 
 def _lock(state: Path) -> int:

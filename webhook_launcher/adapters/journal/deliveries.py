@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.database import Database, written
 from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.rows import time_text
 from webhook_launcher.core.model import Action, Event, Intent, Wish
@@ -29,6 +29,7 @@ class Deliveries:
         self._intents = intents
         self._new_id = new_id
 
+    @written
     def accept(
         self, event: Event, wishes: Sequence[Wish], ignored: str | None, now: datetime
     ) -> Accepted:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.database import Database, written
 from webhook_launcher.adapters.journal.rows import intent_of, origin_record, time_text
 from webhook_launcher.core.errors import QueueFullError
 from webhook_launcher.core.model import Action, Intent, Status, Trust, Wish
@@ -31,6 +31,7 @@ class Intents:
         self._limit = limit
         self._new_id = new_id
 
+    @written
     def enqueue(
         self, wishes: Iterable[Wish], now: datetime, not_before: datetime | None = None
     ) -> list[Intent]:
@@ -40,13 +41,14 @@ class Intents:
         is taken, and so is the restoration of what should run, of which each workload has one.
         """
         with self._database.transaction() as connection:
-            before = self.pending()
-            made = [self._add(connection, wish, now, not_before) for wish in wishes]
+            made = [Intent(self._new_id(), wish, now, not_before=not_before) for wish in wishes]
+            grown = sum(self._add(connection, intent) for intent in made)
             repairs = all(intent.wish.action is Action.RESTORE for intent in made)
-            if not repairs and self.pending() > max(before, self._limit):
+            if grown > 0 and not repairs and self.pending() > self._limit:
                 raise QueueFullError(f"{self._limit} intents are waiting already")
         return made
 
+    @written
     def claim(self, now: datetime) -> Intent | None:
         """Lease the oldest intent that is due, whose lane is free and workload not paused.
 
@@ -85,6 +87,7 @@ class Intents:
                 return replace(intent, status=Status.IN_PROGRESS, attempts=intent.attempts + 1)
         return None
 
+    @written
     def settle(
         self,
         intent: Intent,
@@ -102,6 +105,7 @@ class Intents:
                 (status.value, code, detail, deployment, intent.id),
             )
 
+    @written
     def postpone(self, intent: Intent, until: datetime, *, code: str, detail: str) -> None:
         """Give a claimed intent back, to be tried again; a newer one replaces it instead."""
         with self._database.transaction() as connection:
@@ -187,17 +191,12 @@ class Intents:
             ).fetchone()
         return datetime.fromisoformat(row["due"]) if row["due"] else None
 
-    def _add(
-        self,
-        connection: sqlite3.Connection,
-        wish: Wish,
-        now: datetime,
-        not_before: datetime | None,
-    ) -> Intent:
-        intent = Intent(self._new_id(), wish, now, not_before=not_before)
-        for older in _queued(connection, wish.workload):
-            if wish.replaces(older.wish):
-                self._replace(older, intent)
+    def _add(self, connection: sqlite3.Connection, intent: Intent) -> int:
+        """By how many more intents wait then: 1, less those that it replaced."""
+        wish = intent.wish
+        replaced = [i for i in _queued(connection, wish.workload) if wish.replaces(i.wish)]
+        for older in replaced:
+            self._replace(older, intent)
         connection.execute(
             "INSERT INTO intents (id, workload, action, reference, hint, origin, delivery, "
             "created_at, not_before, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')",
@@ -209,11 +208,11 @@ class Intents:
                 int(wish.hint),
                 json.dumps(origin_record(wish.origin)),
                 wish.origin.delivery,
-                time_text(now),
-                time_text(not_before),
+                time_text(intent.created_at),
+                time_text(intent.not_before),
             ),
         )
-        return intent
+        return 1 - len(replaced)
 
     def _replace(self, older: Intent, newer: Intent) -> None:
         self.settle(older, Status.INACTIVE, code="superseded", detail=f"superseded by {newer.id}")
