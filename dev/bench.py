@@ -28,7 +28,7 @@ from testbed.contenders.by_launcher import ByLauncher
 from testbed.contenders.by_polling import ByPolling
 from testbed.contenders.contest import Contender, NotServedError, Project, Sample
 from testbed.description import describe_machine
-from testbed.images import Registry
+from testbed.images import TestRegistry
 from testbed.measures import TARGET, Series
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +39,7 @@ SLOW_ROUNDS = 2
 
 
 def contenders(
-    registry: Registry, directory: Path, interval: float, rounds: int
+    registry: TestRegistry, directory: Path, interval: float, rounds: int
 ) -> list[Contender]:
     """Every way, each with a project of its own."""
 
@@ -54,7 +54,7 @@ def contenders(
     ]
 
 
-def measure(registry: Registry, interval: float, rounds: int) -> Series:
+def measure(registry: TestRegistry, interval: float, rounds: int) -> Series:
     """All rounds at one interval."""
     series = Series(interval)
     directory = Path(mkdtemp(prefix="webhook-launcher-bench-"))
@@ -110,7 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=10, help="pushes per way and interval")
     rounds = parser.parse_args().rounds
-    registry = Registry(
+    registry = TestRegistry(
         os.environ["LAUNCHER_TEST_REGISTRY"], Path(os.environ["LAUNCHER_TEST_BUSYBOX"])
     )
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from testbed.images import Behaviour, Recipe, Registry
+from testbed.images import Behaviour, Recipe, TestRegistry
 from testbed.launcher import Launcher, fetch, free_port, github_push
 
 REPOSITORY = "acme/web"
@@ -31,7 +31,7 @@ class Stage:
     """Everything the steps share."""
 
     def __init__(self) -> None:
-        self.registry = Registry(
+        self.registry = TestRegistry(
             os.environ["LAUNCHER_TEST_REGISTRY"], Path(os.environ["LAUNCHER_TEST_BUSYBOX"])
         )
         self.directory = Path(mkdtemp(prefix="webhook-launcher-demo-"))
@@ -100,7 +100,7 @@ def first_deployment(stage: Stage) -> str:
 
 def signed_push(stage: Stage) -> str:
     """A push, signed as GitHub signs it."""
-    digest = stage.registry.push(REPOSITORY, "stable", Recipe("two"))
+    digest = stage.registry.push(REPOSITORY, "stable", Recipe("two")).digest
     start = time.monotonic()
     answer = github_push(
         f"{stage.launcher.url}/hooks/ghcr", SECRET.encode(), REPOSITORY, "stable", digest, "demo-2"
@@ -130,7 +130,7 @@ def broken_image(stage: Stage) -> str:
     """An image that never becomes healthy; CI sends a signed deploy event and waits."""
     digest = stage.registry.push(
         REPOSITORY, "broken", Recipe("broken", Behaviour.NEVER_HEALTHY, interval=0.5)
-    )
+    ).digest
     start = time.monotonic()
     sent = subprocess.run(
         [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import TestRegistry
+from testbed.images import TestRegistry
 from tests.projects import Host
 
 _NEEDED = ("DOCKER_HOST", "LAUNCHER_TEST_BUSYBOX", "LAUNCHER_TEST_REGISTRY")

@@ -13,7 +13,7 @@ from typing import Any
 import requests
 from docker.errors import NotFound
 
-from tests.images import PORT
+from testbed.images import PORT
 from webhook_launcher.adapters import command
 from webhook_launcher.adapters.compose import Compose
 from webhook_launcher.adapters.engine import Connection, Engine

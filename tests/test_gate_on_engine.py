@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.images import Behaviour, Recipe, TestRegistry
+from testbed.images import Behaviour, Recipe, TestRegistry
 from tests.projects import Host
 from webhook_launcher.core.container import Container
 from webhook_launcher.core.errors import UnhealthyWorkloadError

@@ -1,7 +1,8 @@
-"""Small images made and pushed without an engine: a static busybox that serves a marker.
+"""Test images, made by hand and put straight into the registry: no build, 20 ms each.
 
-An image has two layers, busybox (pushed once per registry) and the site, which is different for
-every marker, so every image has a digest of its own. What a release may do wrong is a behaviour.
+Every image is one shared layer with a static busybox, a small layer of its own with its marker,
+and a configuration that decides how it behaves. So each marker has a digest of its own, known
+before the engine has seen the image.
 """
 
 import gzip
@@ -10,184 +11,224 @@ import io
 import json
 import platform
 import tarfile
-import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import requests
+
+from webhook_launcher.core.model import Image, Platform
+from webhook_launcher.core.reference import Digest, Reference, parse_reference
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 _LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-# What the kernel calls a processor -> what images call it.
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_SECOND = 1_000_000_000
-_PORT = 8080
+_NANO = 1_000_000_000
+PORT = 8080
+# What the kernel calls the processor -> what images call it.
+_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+_APPLETS = ("sh", "cat", "echo", "httpd", "id", "kill", "ls", "pwd", "sleep", "touch", "wget")
+# A shell as PID 1 that forwards the engine's TERM; plain busybox as PID 1 would ignore it.
+_SERVE = "trap 'kill $! ; exit 0' TERM; httpd -f -p 8080 -h /www & wait $!"
+_PROBE = f"wget -q -O /dev/null http://127.0.0.1:{PORT}/"
 
 
 class Behaviour(StrEnum):
-    """What the container does after its start."""
+    """What a container of the image does."""
 
-    GOOD = "good"
-    EXITS = "exits"  # at once, with status 3
-    CRASHES = "crashes"  # serves for 2 s, then exits with status 7
-    NEVER_HEALTHY = "never_healthy"  # runs, but its healthcheck fails
-    BAD_COMMAND = "bad_command"  # the engine cannot start it
-    IGNORES_TERM = "ignores_term"  # good, and does not stop when asked to
+    GOOD = "good"  # serves its marker on port 8080
+    EXITS = "exits"  # ends at once with status 3
+    EXITS_WELL = "exits_well"  # ends at once with status 0
+    NEVER_HEALTHY = "never_healthy"  # serves, and its healthcheck always fails
+    CRASHES_LATER = "crashes_later"  # serves, and ends after 2 s with status 7
+    SLOW_START = "slow_start"  # serves after 1.5 s
+    IGNORES_TERM = "ignores_term"  # serves, and has to be killed
+    HANGS = "hangs"  # serves, and its healthcheck never returns
+
+
+_SCRIPTS = {
+    Behaviour.EXITS: "echo going down >&2; exit 3",
+    Behaviour.EXITS_WELL: "echo done; exit 0",
+    Behaviour.CRASHES_LATER: "httpd -p 8080 -h /www; sleep 2; echo crashed >&2; exit 7",
+    Behaviour.SLOW_START: f"sleep 1.5; {_SERVE}",
+    Behaviour.IGNORES_TERM: "trap '' TERM; httpd -p 8080 -h /www; while :; do sleep 1; done",
+}
+_PROBES = {
+    Behaviour.NEVER_HEALTHY: "echo it is ill; exit 1",
+    Behaviour.HANGS: "echo waiting; sleep 600",
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """An image: what it serves, how it behaves, how it is checked.
-
-    `interval` is the healthcheck's in seconds; None makes an image without healthcheck.
-    `padding` is a number of random-looking bytes in a layer of its own.
-    """
+    """How an image is made. `interval` in seconds; None means that it has no healthcheck."""
 
     marker: str
     behaviour: Behaviour = Behaviour.GOOD
     interval: float | None = 1.0
-    padding: int = 0
+    retries: int = 3
+    timeout: float = 5.0
+    start_period: float = 0.0
+    padding: int = 0  # bytes that do not compress, in a layer of their own
+    config: Mapping[str, Any] = field(default_factory=dict)  # overrides of the image's Config
+
+    def container_config(self) -> dict[str, Any]:
+        """The `config` part of the image's configuration."""
+        script = _SCRIPTS.get(self.behaviour, _SERVE)
+        made: dict[str, Any] = {
+            "Cmd": ["/bin/sh", "-c", script],
+            "Env": ["PATH=/bin"],
+            "Labels": {"marker": self.marker},
+        }
+        if self.interval is not None:
+            made["Healthcheck"] = {
+                "Test": ["CMD-SHELL", _PROBES.get(self.behaviour, _PROBE)],
+                "Interval": int(self.interval * _NANO),
+                "Timeout": int(self.timeout * _NANO),
+                "StartPeriod": int(self.start_period * _NANO),
+                "Retries": self.retries,
+            }
+        return made | dict(self.config)
 
 
-@dataclass(frozen=True)
-class Blob:
-    """Bytes in a registry."""
+class TestRegistry:
+    """The loopback registry, as a publisher uses it."""
 
-    media_type: str
-    content: bytes
-
-    @property
-    def digest(self) -> str:
-        """`sha256:` and its hash."""
-        return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
-
-    def descriptor(self) -> dict[str, Any]:
-        """OCI descriptor."""
-        return {"mediaType": self.media_type, "size": len(self.content), "digest": self.digest}
-
-
-class Registry:
-    """The loopback registry, as somebody who pushes sees it."""
+    __test__ = False  # not a test, whatever pytest makes of its name
 
     def __init__(self, host: str, busybox: Path) -> None:
         self.host = host
-        self._busybox = _layer({"bin/busybox": (busybox.read_bytes(), 0o755)})
-        self._there: set[tuple[str, str]] = set()
+        self._base = f"http://{host}/v2"
+        self._busybox = busybox
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._uploaded: set[tuple[str, str]] = set()
 
-    def push(self, repository: str, tag: str, recipe: Recipe) -> str:
-        """Push an image and point the tag at it; the manifest's digest."""
-        layers = [self._busybox, _layer({"www/index.html": (recipe.marker.encode(), 0o644)})]
+    def push(self, repository: str, tag: str, recipe: Recipe) -> Image:
+        """Make an image and move the tag to it; the Image is what a resolver would find."""
+        layers = [_base_layer(self._busybox), _layer("www/index.html", recipe.marker.encode())]
         if recipe.padding:
             noise = hashlib.shake_256(recipe.marker.encode()).digest(recipe.padding)
-            layers.append(_layer({"padding": (noise, 0o644)}))
-        config = Blob(_CONFIG_TYPE, json.dumps(_config(recipe, layers)).encode())
-        for blob in (*layers, config):
+            layers.append(_layer("padding", noise))
+        config = _image_config(recipe, [tar for tar, _ in layers])
+        manifest = _manifest(config, [packed for _, packed in layers])
+        for blob in (config, *(packed for _, packed in layers)):
             self._upload(repository, blob)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": config.descriptor(),
-            "layers": [layer.descriptor() for layer in layers],
-        }
-        return self.put_manifest(repository, tag, json.dumps(manifest).encode())
+        self.put_manifest(repository, tag, manifest)
+        reference = parse_reference(f"{self.host}/{repository}:{tag}")
+        return _image(reference, manifest, config)
 
     def put_manifest(
         self, repository: str, reference: str, body: bytes, media_type: str = MANIFEST_TYPE
-    ) -> str:
-        """Store a manifest under a tag or digest; its digest."""
-        self._ask("PUT", f"/v2/{repository}/manifests/{reference}", body, media_type)
-        return f"sha256:{hashlib.sha256(body).hexdigest()}"
+    ) -> Digest:
+        """Put any document in place of a manifest."""
+        answer = self._session.put(
+            f"{self._base}/{repository}/manifests/{reference}",
+            data=body,
+            headers={"Content-Type": media_type},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return digest_of(body)
 
     def manifest(self, repository: str, reference: str) -> bytes:
-        """The bytes of a manifest."""
-        return self._ask("GET", f"/v2/{repository}/manifests/{reference}", None, None)[0]
+        """The document behind a tag or digest."""
+        answer = self._session.get(
+            f"{self._base}/{repository}/manifests/{reference}",
+            headers={"Accept": MANIFEST_TYPE},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.content
 
-    def point(self, repository: str, tag: str, digest: str) -> None:
-        """Move a tag to an image that is there already."""
-        self.put_manifest(repository, tag, self.manifest(repository, digest))
+    def delete(self, repository: str, digest: Digest) -> None:
+        """Remove a manifest: what is deleted cannot be pulled any more."""
+        answer = self._session.delete(f"{self._base}/{repository}/manifests/{digest}", timeout=30)
+        answer.raise_for_status()
 
-    def delete(self, repository: str, digest: str) -> None:
-        """Remove a manifest and the tags that point at it."""
-        self._ask("DELETE", f"/v2/{repository}/manifests/{digest}", None, None)
-
-    def _upload(self, repository: str, blob: Blob) -> None:
-        if (repository, blob.digest) in self._there:
+    def _upload(self, repository: str, blob: bytes) -> None:
+        digest = digest_of(blob)
+        if (repository, digest) in self._uploaded:
             return
-        _, headers = self._ask("POST", f"/v2/{repository}/blobs/uploads/", b"", None)
-        location = headers["Location"]
-        path = location.partition(self.host)[2] if self.host in location else location
-        mark = "&" if "?" in path else "?"
-        self._ask("PUT", f"{path}{mark}digest={blob.digest}", blob.content, _OCTETS)
-        self._there.add((repository, blob.digest))
-
-    def _ask(
-        self, method: str, path: str, body: bytes | None, media_type: str | None
-    ) -> tuple[bytes, Any]:
-        request = urllib.request.Request(f"http://{self.host}{path}", data=body, method=method)
-        request.add_header("Accept", MANIFEST_TYPE)
-        if media_type:
-            request.add_header("Content-Type", media_type)
-        with _OPENER.open(request, timeout=30) as response:
-            return response.read(), response.headers
+        begun = self._session.post(f"{self._base}/{repository}/blobs/uploads/", timeout=30)
+        begun.raise_for_status()
+        put = self._session.put(
+            begun.headers["Location"], params={"digest": digest}, data=blob, timeout=30
+        )
+        put.raise_for_status()
+        self._uploaded.add((repository, digest))
 
 
-_OCTETS = "application/octet-stream"
-# Loopback only: a proxy of the environment has no business here.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def digest_of(body: bytes) -> Digest:
+    """Its sha256, as registries write it."""
+    return Digest(f"sha256:{hashlib.sha256(body).hexdigest()}")
 
 
-def _layer(files: dict[str, tuple[bytes, int]]) -> Blob:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, (content, mode) in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), mode
-            archive.addfile(member, io.BytesIO(content))
-    return Blob(_LAYER_TYPE, gzip.compress(packed.getvalue(), compresslevel=1, mtime=0))
+def _image(reference: Reference, manifest: bytes, config: bytes) -> Image:
+    digest = digest_of(manifest)
+    return Image(
+        reference.at(digest),
+        digest,
+        manifest=digest,
+        config=digest_of(config),
+        media_type=MANIFEST_TYPE,
+        platform=Platform("linux", _ARCHITECTURE),
+    )
 
 
-def _config(recipe: Recipe, layers: list[Blob]) -> dict[str, Any]:
-    container: dict[str, Any] = {
-        "Env": ["PATH=/bin"],
-        "Cmd": _command(recipe.behaviour),
-        "ExposedPorts": {f"{_PORT}/tcp": {}},
-        "Labels": {"marker": recipe.marker},
+def _manifest(config: bytes, layers: Sequence[bytes]) -> bytes:
+    def descriptor(media_type: str, blob: bytes) -> dict[str, Any]:
+        return {"mediaType": media_type, "size": len(blob), "digest": digest_of(blob)}
+
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": descriptor(_CONFIG_TYPE, config),
+        "layers": [descriptor(_LAYER_TYPE, layer) for layer in layers],
     }
-    if recipe.interval is not None:
-        container["Healthcheck"] = {
-            "Test": ["CMD", *_healthcheck(recipe.behaviour)],
-            "Interval": int(recipe.interval * _SECOND),
-            "Timeout": 2 * _SECOND,
-            "Retries": 3,
-        }
-    uncompressed = [gzip.decompress(layer.content) for layer in layers]
-    return {
-        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+    return json.dumps(document).encode()
+
+
+def _image_config(recipe: Recipe, layers: Sequence[bytes]) -> bytes:
+    document = {
+        "architecture": _ARCHITECTURE,
         "os": "linux",
-        "config": container,
-        "rootfs": {
-            "type": "layers",
-            "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in uncompressed],
-        },
+        "created": "2026-01-01T00:00:00Z",
+        "config": recipe.container_config(),
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
+        "history": [{"created_by": "tests"} for _ in layers],
     }
+    return json.dumps(document).encode()
 
 
-def _command(behaviour: Behaviour) -> list[str]:
-    serve = f"/bin/busybox httpd -f -p {_PORT} -h /www"
-    shell = ["/bin/busybox", "sh", "-c"]
-    if behaviour is Behaviour.EXITS:
-        return [*shell, "echo 'cannot start'; exit 3"]
-    if behaviour is Behaviour.CRASHES:
-        return [*shell, f"{serve} & /bin/busybox sleep 2; echo 'out of luck'; exit 7"]
-    if behaviour is Behaviour.BAD_COMMAND:
-        return ["/no/such/program"]
-    if behaviour is Behaviour.IGNORES_TERM:
-        return [*shell, f"trap '' TERM; {serve} & while :; do /bin/busybox sleep 1; done"]
-    return [*shell, f"trap 'exit 0' TERM; {serve} & wait"]
+@cache
+def _base_layer(busybox: Path) -> tuple[bytes, bytes]:
+    """Busybox and its names, as a tar and packed."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in ("bin", "tmp", "www"):
+            tar.addfile(_entry(name, tarfile.DIRTYPE))
+        program = busybox.read_bytes()
+        tar.addfile(_entry("bin/busybox", size=len(program)), io.BytesIO(program))
+        for applet in _APPLETS:
+            link = _entry(f"bin/{applet}", tarfile.SYMTYPE)
+            link.linkname = "busybox"
+            tar.addfile(link)
+    return packed.getvalue(), gzip.compress(packed.getvalue(), compresslevel=1, mtime=0)
 
 
-def _healthcheck(behaviour: Behaviour) -> list[str]:
-    if behaviour is Behaviour.NEVER_HEALTHY:
-        return ["/bin/busybox", "false"]
-    return ["/bin/busybox", "wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{_PORT}/"]
+def _layer(name: str, content: bytes) -> tuple[bytes, bytes]:
+    """One file, as a tar and packed."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(_entry(name, size=len(content)), io.BytesIO(content))
+    return packed.getvalue(), gzip.compress(packed.getvalue(), compresslevel=1, mtime=0)
+
+
+def _entry(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.size, entry.mode = kind, size, 0o755
+    return entry

@@ -80,7 +80,9 @@ class _Connection:
         if not end:
             return None
         lengths = [
-            int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"
+            int(line[15:])
+            for line in head.lower().split(b"\r\n")
+            if line[:15] == b"content-length:"
         ]
         return int(head[9:12]) if len(body) >= lengths[0] else None
 

@@ -17,12 +17,44 @@ from testbed.load import Request
 _READY_SECONDS = 30.0
 _DIGEST = "sha256:" + "1" * 64
 # The URL templates that GitHub repeats in the `repository` of every event.
-_URLS = (
-    "archive assignees blobs branches collaborators comments commits compare contents "
-    "contributors deployments downloads events forks git_commits git_refs git_tags hooks "
-    "issue_comment issue_events issues keys labels languages merges milestones notifications "
-    "pulls releases stargazers statuses subscribers subscription tags teams trees"
-).split()
+_URLS = [
+    "archive",
+    "assignees",
+    "blobs",
+    "branches",
+    "collaborators",
+    "comments",
+    "commits",
+    "compare",
+    "contents",
+    "contributors",
+    "deployments",
+    "downloads",
+    "events",
+    "forks",
+    "git_commits",
+    "git_refs",
+    "git_tags",
+    "hooks",
+    "issue_comment",
+    "issue_events",
+    "issues",
+    "keys",
+    "labels",
+    "languages",
+    "merges",
+    "milestones",
+    "notifications",
+    "pulls",
+    "releases",
+    "stargazers",
+    "statuses",
+    "subscribers",
+    "subscription",
+    "tags",
+    "teams",
+    "trees",
+]
 
 
 class Receiver:

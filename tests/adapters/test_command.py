@@ -187,9 +187,10 @@ def test_an_interruption_of_ours_ends_the_program(tmp_path: Path) -> None:
     written = tmp_path / "pid"
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
-        script = f"echo $$ >{written}; kill -USR1 $PPID; exec sleep 600"
+        # It reads first: what it reads is written when we have begun to follow it.
+        script = f"read word; echo $$ >{written}; kill -USR1 $PPID; exec sleep 600"
         with pytest.raises(KeyboardInterrupt):
-            command.run(["sh", "-c", script], timeout=_LONG)
+            command.run(["sh", "-c", script], timeout=_LONG, stdin=b"go\n")
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert not alive(int(written.read_text()))

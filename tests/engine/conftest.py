@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.images import TestRegistry
 from tests.engine.stage import Stage
-from tests.images import TestRegistry
 from tests.projects import Host
 
 

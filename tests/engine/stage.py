@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from testbed.images import Recipe, TestRegistry
 from testbed.launcher import Answer, Launcher, ask, fetch, free_port, github_push
-from tests.images import Recipe, TestRegistry
 from tests.projects import Host
 from webhook_launcher.core.model import Image
 from webhook_launcher.core.signatures import generate_key_pair, parse_signing_key, sign

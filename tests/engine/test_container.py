@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from testbed.images import Recipe
 from testbed.launcher import Launcher
 from tests.engine.contained import STATE, Contained, build_image, configuration_is_valid
 from tests.engine.stage import Stage, current, eventually, idle
-from tests.images import Recipe
 from tests.projects import Host
 
 # The first test waits for the build; without caches that begins with a base made from packages.

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from testbed.images import Behaviour, Recipe
 from testbed.launcher import Answer, Launcher, ask, free_port, github_push
 from tests.engine.stage import Stage, current, eventually, idle, script
-from tests.images import Behaviour, Recipe
 
 pytestmark = pytest.mark.engine
 

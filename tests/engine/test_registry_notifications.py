@@ -2,9 +2,9 @@
 
 import pytest
 
+from testbed.images import Recipe
 from testbed.launcher import free_port
 from tests.engine.stage import Stage, current, eventually, idle
-from tests.images import Recipe
 
 pytestmark = pytest.mark.engine
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import docker
 from docker.utils import kwargs_from_env
 
-from testbed.images import Recipe, Registry
+from testbed.images import Recipe, TestRegistry
 from testbed.launcher import free_port
 
 SERVICE = "web"
@@ -66,7 +66,7 @@ class Contender(Protocol):
 class Project:
     """A compose project of one service on a port of its own, and the repository it runs."""
 
-    def __init__(self, registry: Registry, parent: Path, name: str, interval: float) -> None:
+    def __init__(self, registry: TestRegistry, parent: Path, name: str, interval: float) -> None:
         self.name = name
         self.repository = f"bench/{name}"
         self.image = f"{registry.host}/{self.repository}"
@@ -81,7 +81,7 @@ class Project:
         """Push an image that nobody has seen, and move the tag `stable` to it."""
         marker = f"{self.name}-{next(self._numbers)}"
         recipe = Recipe(marker, interval=self._interval, padding=PADDING)
-        digest = self._registry.push(self.repository, "stable", recipe)
+        digest = self._registry.push(self.repository, "stable", recipe).digest
         return Pushed(marker, f"{self.image}@{digest}", digest)
 
     def document(self, image: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.images import Behaviour, Recipe, TestRegistry
+from testbed.images import Behaviour, Recipe, TestRegistry
 from tests.projects import Host
 from webhook_launcher.core.model import Image
 from webhook_launcher.core.workload import ComposeProject

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.images import Behaviour, Recipe, TestRegistry
+from testbed.images import Behaviour, Recipe, TestRegistry
 from tests.projects import Host
 from webhook_launcher.core.container import Container
 from webhook_launcher.core.errors import ComposeError
