@@ -43,7 +43,7 @@ test-fast: venv ## the tests that need no engine
 	$(BIN)/python -m pytest -m "not engine" $(PYTEST_ARGS)
 
 demo: venv ## the main job, live; KEEP=1 leaves it running
-	$(MACHINE) $(BIN)/python dev/demo.py
+	$(MACHINE) $(BIN)/python dev/demo.py $(if $(KEEP),--keep)
 
 bench: venv ## push to healthy, against the floor and the polling loop
 	$(MACHINE) $(BIN)/python dev/bench.py

@@ -21,7 +21,7 @@ from webhook_launcher.core.workload import Workload
 
 _log = logging.getLogger(__name__)
 # Seconds: an event may arrive before its manifest can be read, or while the tag still answers
-# with the digest before it (facts: distribution#2625, Docker Hub, Harbor).
+# with the digest before it (docker/distribution#2625; Docker Hub and Harbor behave alike).
 PATIENCE = 5.0
 _STEP = 0.25
 

@@ -1,6 +1,7 @@
 """status, history, deploy, rollback, pause, resume: against a launcher on a real socket."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,21 @@ def test_pause_and_resume_say_the_state_after_it(ask: Command, remote: Remote) -
     assert json.loads(ask("resume", "web", "--json").out)["paused"] is False
 
 
-@pytest.mark.parametrize("name", ["status", "deploy", "rollback", "pause", "resume"])
+def test_a_digest_is_released_from_quarantine_and_the_count_said(
+    ask: Command, remote: Remote
+) -> None:
+    """An operator who mended the host must be able to say so without writing HTTP."""
+    remote.edge.journal.workloads.quarantine("web", D1, "it failed", datetime.now(UTC))
+    assert ask("release-quarantine", "web", D1).out == "web: 1 released from quarantine\n"
+    assert json.loads(ask("release-quarantine", "web", "--json").out) == {"released": 0}
+    refused = ask("release-quarantine", "web", "sha256:short")
+    assert refused.status == 1
+    assert "not a digest" in refused.err
+
+
+@pytest.mark.parametrize(
+    "name", ["status", "deploy", "rollback", "pause", "resume", "release-quarantine"]
+)
 def test_an_unknown_workload_is_an_error_with_advice(ask: Command, name: str) -> None:
     """With where its name is to be found."""
     ended = ask(name, "nobody")

@@ -251,7 +251,7 @@ def test_every_command_is_in_the_readme_with_options_that_exist() -> None:
     text = section(read("README.md"), "## Command line")
     written: dict[str, str] = {}
     for cells in rows(text):
-        found = re.match(r"`webhook-launcher (\w+)", cells[0])
+        found = re.match(r"`webhook-launcher ([\w-]+)", cells[0])
         if found:
             written[found[1]] = cells[0]
     assert set(written) == set(commands)

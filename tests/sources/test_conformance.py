@@ -29,7 +29,7 @@ POLICY = {
     "jfrog/01-keel-remote-cache-ubuntu.json": "ignored",  # a filled cache is no push
 }
 # Entries that contradict the rules: here `target.digest` and the digest in `target.url` differ,
-# which is refused everywhere (facts/webhooks.md, section 5, rule 4).
+# which is refused everywhere (the two fields of the entry disagree).
 DISAGREEMENTS = {"distribution/09-spinnaker-schema1-latest-plus-blobs.json": "reject"}
 EXPECTED = {"bad-digest": "reject", "ci-event": "ignored"}
 ENTRIES = [e for e in load(PAYLOADS / "manifest.json") if e["outcome"] != "not-a-payload"]

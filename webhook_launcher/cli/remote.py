@@ -1,4 +1,4 @@
-"""Commands that ask a running launcher: status, history, deploy, rollback, pause, resume."""
+"""Commands that ask a running launcher: what runs, and what an operator may order."""
 
 import argparse
 import time
@@ -52,6 +52,12 @@ def add(commands: Any) -> None:
         command = commands.add_parser(name, parents=[remote], help=text)
         command.add_argument("workload", type=options.workload)
         command.set_defaults(run=_hold, action=name)
+    release = commands.add_parser(
+        "release-quarantine", parents=[remote], help="let a digest that failed be tried again"
+    )
+    release.add_argument("workload", type=options.workload)
+    release.add_argument("digest", nargs="?", help="sha256:… (default: all of the workload)")
+    release.set_defaults(run=_release)
 
 
 def conclude(state: dict[str, Any] | None, *, as_document: bool) -> int:
@@ -191,4 +197,15 @@ def _hold(arguments: argparse.Namespace) -> int:
         output.as_json(found)
     else:
         output.line(f"{found['name']}: {found['state']}")
+    return SUCCESS
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    body = {"digest": arguments.digest} if arguments.digest else {}
+    path = (*_API, "workloads", arguments.workload, "release-quarantine")
+    found = _client_of(arguments).post(*path, body=body)
+    if arguments.json:
+        output.as_json(found)
+    else:
+        output.line(f"{arguments.workload}: {found['released']} released from quarantine")
     return SUCCESS

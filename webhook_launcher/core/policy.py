@@ -91,7 +91,7 @@ class NotQuarantined:
                 f"{candidate.image.digest} failed on {candidate.workload!r} before "
                 "and is in quarantine",
                 advice="Push a newer image, or release it: "
-                f"POST /api/v1/workloads/{candidate.workload}/release-quarantine.",
+                f"`webhook-launcher release-quarantine {candidate.workload}`.",
             )
 
 

@@ -96,7 +96,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_the_whole_up_command_line(bench: Bench) -> None:
-    """Each word is load-bearing: see facts/compose.md, sections 1 and 2."""
+    """Each word is load-bearing: without one, compose pulls, builds, or touches other services."""
     project = bench.project({"web": {"image": str(WEB)}, "jobs": {"image": str(WEB)}})
     services = bench.compose.services(project, WEB)
     override = bench.compose.pin(project, PINNED, services)
@@ -207,6 +207,16 @@ def test_an_inline_project_is_written_with_the_image(bench: Bench) -> None:
     files = [bench.run.calls[-1][i + 1] for i, w in enumerate(bench.run.calls[-1]) if w == "-f"]
     assert files == [str(written), f"{bench.directory}/state/overrides/seed.json"]
     assert len(bench.run.calls) == 2, "`config` was asked once"
+
+
+def test_a_state_directory_that_cannot_be_written_is_said_so(bench: Bench) -> None:
+    """A full disk must end as a failed deployment with advice, not as a fault of ours."""
+    project = bench.project({"web": {"image": str(WEB)}})
+    bench.compose.services(project, WEB)
+    (bench.directory / "state").write_text("a file where the directory should be")
+    with pytest.raises(ComposeError, match="cannot write the override") as caught:
+        bench.compose.pin(project, PINNED, ["web"])
+    assert "free space" in caught.value.advice()
 
 
 def test_a_failed_up_tells_the_reason_and_the_command(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import pytest
 from testbed.images import Behaviour, Recipe, TestRegistry
 from tests.projects import Host
 from webhook_launcher.core.container import Container
-from webhook_launcher.core.errors import ComposeError
+from webhook_launcher.core.errors import ComposeError, EngineUnavailableError
 from webhook_launcher.core.model import Image
 from webhook_launcher.core.workload import ComposeProject
 
@@ -164,6 +164,20 @@ def test_an_inline_document_runs(host: Host, images: list[Image]) -> None:
     for release in images:
         assert host.deploy(project, release) == ("server",)
         assert only(host, project, "server").image == release.config
+
+
+def test_without_an_engine_the_project_can_be_read_and_not_started(
+    host: Host, images: list[Image], tmp_path: Path
+) -> None:
+    """`check` validates on any machine; whose fault a failed `up` is, the engine's ping tells."""
+    away = Host({**host.environment, "DOCKER_HOST": f"unix://{tmp_path}/nobody"}, tmp_path)
+    project = host.project({"web": {"image": str(images[0].reference.repository)}})
+    assert away.compose.services(project, images[0].reference.repository) == ("web",)
+    away.compose.pin(project, images[0].pinned, ["web"])
+    with pytest.raises(ComposeError):
+        away.compose.up(project, ["web"])
+    with pytest.raises(EngineUnavailableError):
+        away.engine.ping()
 
 
 def test_an_inline_document_that_compose_refuses_is_told(host: Host, images: list[Image]) -> None:

@@ -121,14 +121,20 @@ class Compose:
 
         Pins of the project's other services stay. An inline document is written beside it.
         """
-        if project.inline is not None:
-            document = completed(project.inline, pinned, project.services)
-            write_json(self._document(project), document)
         override = self._override(project)
-        known = self._model(project, parse_reference(pinned).repository).services
-        pins = pinned_services(override, known)
-        pins.update({name: {"image": pinned} for name in services})
-        write_json(override, {"services": pins})
+        try:
+            if project.inline is not None:
+                document = completed(project.inline, pinned, project.services)
+                write_json(self._document(project), document)
+            known = self._model(project, parse_reference(pinned).repository).services
+            pins = pinned_services(override, known)
+            pins.update({name: {"image": pinned} for name in services})
+            write_json(override, {"services": pins})
+        except OSError as error:
+            raise ComposeError(
+                f"cannot write the override {override}: {error.strerror}",
+                advice="Check free space and permissions of the `state` directory.",
+            ) from error
         return override
 
     def up(self, project: ComposeProject, services: Sequence[str]) -> str:
