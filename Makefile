@@ -8,10 +8,10 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 IMAGE = webhook-launcher:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help venv lock check format test test-fast demo bench image clean
+.PHONY: help venv lock check format test test-fast demo bench bench-receive fuzz image clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## the virtual environment in .venv, pinned and hash-checked
 	@PYTHON=$(PYTHON) dev/venv.sh
@@ -48,9 +48,18 @@ demo: venv ## the main job, live; KEEP=1 leaves it running
 bench: venv ## push to healthy, against the floor and the polling loop
 	$(MACHINE) $(BIN)/python dev/bench.py
 
+bench-receive: venv ## deliveries per second, against a bare view; SOAK=1 adds 100,000 for memory
+	$(BIN)/python dev/bench_receive.py $(if $(SOAK),--soak)
+
+SECONDS ?= 60
+fuzz: venv ## every parser and authenticator on what atheris thinks up, SECONDS=60 each
+	mkdir -p .fuzz/deliveries .fuzz/values
+	PYTHONPATH=dev:. $(BIN)/python dev/fuzz/deliveries.py .fuzz/deliveries -max_total_time=$(SECONDS) -artifact_prefix=.fuzz/
+	PYTHONPATH=dev:. $(BIN)/python dev/fuzz/values.py .fuzz/values -max_total_time=$(SECONDS) -artifact_prefix=.fuzz/
+
 image: ## the launcher's own image, on the engine you have
 	docker build --pull --tag $(IMAGE) .
 
 clean: ## remove everything made here (not the download cache)
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .fuzz .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

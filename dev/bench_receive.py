@@ -3,9 +3,10 @@
 The launcher under gunicorn, journal on, against a bare Flask view that only computes the HMAC
 under the same gunicorn settings; deliveries that are accepted and deliveries that are forged; 16
 and 64 keep-alive connections. Rounds alternate between the two servers, so that what else the
-machine does hits both alike. Every delivery has an id of its own and is about the tracked tag; the
-engine does not exist, so that workers only postpone. The sender shares the machine's cores with
-the server: it is one process, held on the last core.
+machine does hits both alike. Every delivery has an id of its own and is about the tag that is
+followed by a workload, which is paused: workers look at the queue after each, and leave it. Each
+server writes one line of log per request, the launcher its own and the bare view gunicorn's. The
+sender shares the machine's cores with the server: it is one process, held on the last core.
 
 Prints a table, and writes every sample to bench/results/ (which git ignores: numbers belong to a
 machine). `--soak` sends 100,000 deliveries more and tells the memory before and after. The exit

@@ -119,12 +119,15 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         clock,
         journal.new_id,
     )
-    worker = Worker(journal.intents, launcher, settings.workloads, clock)
-    workers = [Loop(f"worker-{number}", worker.step) for number in range(settings.parallel)]
+    workers: list[Loop] = []
 
     def wake() -> None:
-        for loop in workers:
+        """One that waits is enough: it calls the next when it finds something to do."""
+        for loop in [loop for loop in workers if loop.waiting][:1] or workers:
             loop.wake()
+
+    worker = Worker(journal.intents, launcher, settings.workloads, clock, wake)
+    workers += [Loop(f"worker-{number}", worker.step) for number in range(settings.parallel)]
 
     poller = Poller(
         settings.workloads.values(),

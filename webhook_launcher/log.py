@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 # What every LogRecord has; everything else on it was given as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_encode = json.JSONEncoder(default=str).encode
+
 
 class JsonLines(logging.Formatter):
     """Formats a record as one line of JSON; absent fields (None) are left out."""
@@ -23,7 +25,7 @@ class JsonLines(logging.Formatter):
                 line.setdefault(name, value)  # a field cannot take the place of the event itself
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _encode(line)
 
 
 def _utc(seconds: float) -> str:

@@ -23,6 +23,8 @@ class Loop:
         self._step = step
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self.waiting = False
+        """True between two steps: whoever wakes it then is sure of a whole step afterwards."""
         # A daemon: a deployment that outlasts the stop's grace is resumed at the next start.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -62,7 +64,9 @@ class Loop:
             wait = self._one_step()
             # A stop between the loop's condition and `clear` has lost its wake.
             if wait > 0 and not self._stopping.is_set():
+                self.waiting = True
                 self._wake.wait(min(wait, _LONGEST_WAIT))
+                self.waiting = False
 
     def _one_step(self) -> float:
         try:

@@ -27,6 +27,7 @@ from gunicorn.glogging import Logger
 from webhook_launcher.app import config_path
 from webhook_launcher.config import load
 from webhook_launcher.sources import KINDS
+from webhook_launcher.web.hooks import LOGGED
 
 _settings = load(config_path(), KINDS)
 # First parts of the paths there are; what somebody types wrongly may be a token.
@@ -72,6 +73,11 @@ class TokenlessLogger(Logger):
         """gunicorn's own, and the filter on the error log."""
         super().setup(cfg)
         self.error_log.filters = [_Redacting()]
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Nothing for a delivery: the launcher's own log has a line for each, and says more."""
+        if LOGGED not in environ:
+            super().access(resp, req, environ, request_time)
 
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> Any:
         """gunicorn's fields; of the request, only method and path, cut after the source."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -65,7 +65,10 @@ class Launcher(Protocol):
 
 
 class Worker:
-    """Claims, launches and settles; serves several threads. Retry is decided here, nowhere else."""
+    """Claims, launches and settles; serves several threads. Retry is decided here, nowhere else.
+
+    `call` is called with every intent that is claimed: another thread may find another one.
+    """
 
     def __init__(
         self,
@@ -73,11 +76,13 @@ class Worker:
         launcher: Launcher,
         workloads: Mapping[str, Workload],
         clock: Clock,
+        call: Callable[[], None] = lambda: None,
     ) -> None:
         self._intents = intents
         self._launcher = launcher
         self._workloads = workloads
         self._clock = clock
+        self._call = call
         self._unsettled: deque[Intent] = deque()  # claimed by us, when the journal failed
 
     def step(self) -> float:
@@ -92,6 +97,7 @@ class Worker:
             due = self._intents.next_due(now)
             wait = (due - now).total_seconds() if due else _IDLE
             return min(_IDLE, max(_SHORTEST_WAIT, wait))
+        self._call()
         _log.info("claimed", extra=_fields(intent))
         try:
             self._work(intent)

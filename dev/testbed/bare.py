@@ -34,9 +34,12 @@ def healthz() -> dict[str, str]:
     return {}
 
 
-def post_worker_init(worker: object) -> None:
+def _start(_worker: object) -> None:
     """There are no loops to start."""
 
 
-def worker_exit(server: object, worker: object) -> None:
+def _stop(_server: object, _worker: object) -> None:
     """Nor to stop."""
+
+
+globals().update(post_worker_init=_start, worker_exit=_stop)

@@ -141,7 +141,8 @@ def test_no_secret_of_a_request_is_ever_logged(served: Served) -> None:
     log = served.log.read_text()
     assert URL_TOKEN not in log
     assert ADMIN not in log
-    assert '"POST /hooks/hub/…" 202' in log
+    assert '"event": "delivery", "source": "hub"' in log
+    assert '"POST /hooks/hub/…" 404' in log
     assert '"GET /api/v1/workloads" 200' in log
 
 

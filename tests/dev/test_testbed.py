@@ -228,7 +228,7 @@ def test_requirements_are_pinned_hashed_and_name_no_index() -> None:
         pinned = [entry for entry in entries if not entry.startswith("#")]
         assert pinned
         for entry in pinned:
-            assert re.match(r"\S+==\S+ \\\n    --hash=sha256:", entry), entry
+            assert re.match(r"\S+==\S+( ; [^\n]+)? \\\n    --hash=sha256:", entry), entry
 
 
 @pytest.mark.engine

@@ -17,6 +17,7 @@ from webhook_launcher.core import strict_json
 # Seconds to connect and to read: a sender waits for our answer meanwhile.
 _TIMEOUT = (1.0, 2.0)
 _MAX_DOCUMENT = 1024 * 1024
+_CHUNK = 64 * 1024
 _FRESH = 3600.0
 _AT_MOST_EVERY = 60.0
 # Amazon replaces its certificates about yearly; more addresses than this are no rotation.
@@ -118,4 +119,10 @@ def _read(address: str) -> bytes:
         with session.get(address, timeout=_TIMEOUT, allow_redirects=False, stream=True) as answer:
             if answer.status_code != _OK:
                 raise ValueError(f"{address} answered {answer.status_code}")
-            return answer.raw.read(_MAX_DOCUMENT, decode_content=True)
+            document = b""
+            # Not `raw`: of a body that is cut off it raises what is no RequestException.
+            for chunk in answer.iter_content(_CHUNK):
+                document += chunk
+                if len(document) > _MAX_DOCUMENT:
+                    raise ValueError(f"{address} answered more than {_MAX_DOCUMENT} bytes")
+            return document

@@ -7,7 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
-from flask import Blueprint, Response, jsonify, request, url_for
+from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import NotFound
 
 from webhook_launcher.core.clock import Clock
@@ -23,6 +23,10 @@ from webhook_launcher.core.source import Delivery, Source
 from webhook_launcher.web.body import read_body
 
 _log = logging.getLogger(__name__)
+# In the WSGI environment once the launcher's own log tells of a request.
+LOGGED = "webhook_launcher.logged"
+# Where `api` answers what became of a delivery. Written out: `url_for` searches all rules for it.
+_STATUS_PATH = "/api/v1/deliveries"
 
 
 class Accepted(Protocol):
@@ -87,14 +91,24 @@ def blueprint(intake: Intake) -> Blueprint:
         configured = intake.sources.get(source)
         if configured is None:
             raise NotFound(f"there is no source {source[:80]!a}")
-        delivery = Delivery(
-            {name.lower(): value for name, value in request.headers.items()},
-            read_body(intake.max_body, "limits.body"),
-            token,
-        )
+        body = read_body(intake.max_body, "limits.body")
+        delivery = Delivery(_headers(request.environ), body, token)
         return _accept(intake, configured, delivery)
 
     return hooks
+
+
+def _headers(environ: Mapping[str, str]) -> dict[str, str]:
+    """The headers by their names in lower case (PEP 3333 says how WSGI spells them)."""
+    found = {
+        key[5:].replace("_", "-").lower(): value
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }
+    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(key):
+            found[key.replace("_", "-").lower()] = environ[key]
+    return found
 
 
 def _accept(intake: Intake, source: Source, delivery: Delivery) -> tuple[Response, int]:
@@ -103,10 +117,7 @@ def _accept(intake: Intake, source: Source, delivery: Delivery) -> tuple[Respons
         event = _event(intake, source, delivery, now)
         wishes, reason = select(event, _in_scope(intake, source), _origin(event))
     except EventError as error:
-        _log.warning(
-            "delivery refused",
-            extra={"source": source.name, "code": error.code, "detail": str(error)},
-        )
+        _tell(logging.WARNING, "delivery refused", source, code=error.code, detail=str(error))
         if not isinstance(error, AuthenticationError):
             intake.record(source, delivery, now)
         raise
@@ -114,18 +125,23 @@ def _accept(intake: Intake, source: Source, delivery: Delivery) -> tuple[Respons
     intake.record(source, delivery, now)
     if accepted.intents and not accepted.duplicate:
         intake.wake()
-    _log.info(
+    _tell(
+        logging.INFO,
         "delivery",
-        extra={
-            "source": source.name,
-            "trust": event.trust.value,
-            "delivery": accepted.id,
-            "intents": [intent.id for intent in accepted.intents],
-            "ignored": accepted.ignored,
-            "duplicate": accepted.duplicate,
-        },
+        source,
+        trust=event.trust.value,
+        delivery=accepted.id,
+        intents=[intent.id for intent in accepted.intents],
+        ignored=accepted.ignored,
+        duplicate=accepted.duplicate,
     )
     return _answer(accepted)
+
+
+def _tell(level: int, what: str, source: Source, **fields: object) -> None:
+    """The one line of a delivery: it stands for the access log's."""
+    request.environ[LOGGED] = True
+    _log.log(level, what, extra={"source": source.name, "client": request.remote_addr, **fields})
 
 
 def _event(intake: Intake, source: Source, delivery: Delivery, now: datetime) -> Event:
@@ -162,7 +178,7 @@ def _answer(accepted: Accepted) -> tuple[Response, int]:
     if accepted.duplicate:
         body["duplicate"] = True
     if accepted.intents:
-        status_url = url_for("api.delivery", delivery=accepted.id)
+        status_url = f"{request.root_path}{_STATUS_PATH}/{accepted.id}"
         body["intents"] = [
             {
                 "workload": intent.workload,

@@ -42,7 +42,7 @@ class Intents:
         """
         with self._database.transaction() as connection:
             made = [Intent(self._new_id(), wish, now, not_before=not_before) for wish in wishes]
-            grown = sum(self._add(connection, intent) for intent in made)
+            grown = sum(_add(connection, intent) for intent in made)
             repairs = all(intent.wish.action is Action.RESTORE for intent in made)
             if grown > 0 and not repairs and self.pending() > self._limit:
                 raise QueueFullError(f"{self._limit} intents are waiting already")
@@ -99,11 +99,7 @@ class Intents:
     ) -> None:
         """Record the outcome; the intent is never given out again."""
         with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE intents SET status = ?, code = ?, detail = ?, "
-                "deployment = coalesce(?, deployment), not_before = NULL WHERE id = ?",
-                (status.value, code, detail, deployment, intent.id),
-            )
+            _settle(connection, intent, status, code, detail, deployment)
 
     @written
     def postpone(self, intent: Intent, until: datetime, *, code: str, detail: str) -> None:
@@ -111,7 +107,7 @@ class Intents:
         with self._database.transaction() as connection:
             for newer in _queued(connection, intent.workload, after=intent.id):
                 if newer.wish.replaces(intent.wish):
-                    self._replace(intent, newer)
+                    _replace(connection, intent, newer)
                     return
             connection.execute(
                 "UPDATE intents SET status = 'queued', not_before = ?, code = ?, detail = ? "
@@ -191,31 +187,48 @@ class Intents:
             ).fetchone()
         return datetime.fromisoformat(row["due"]) if row["due"] else None
 
-    def _add(self, connection: sqlite3.Connection, intent: Intent) -> int:
-        """By how many more intents wait then: 1, less those that it replaced."""
-        wish = intent.wish
-        replaced = [i for i in _queued(connection, wish.workload) if wish.replaces(i.wish)]
-        for older in replaced:
-            self._replace(older, intent)
-        connection.execute(
-            "INSERT INTO intents (id, workload, action, reference, hint, origin, delivery, "
-            "created_at, not_before, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')",
-            (
-                intent.id,
-                wish.workload,
-                wish.action.value,
-                str(wish.reference) if wish.reference else None,
-                int(wish.hint),
-                json.dumps(origin_record(wish.origin)),
-                wish.origin.delivery,
-                time_text(intent.created_at),
-                time_text(intent.not_before),
-            ),
-        )
-        return 1 - len(replaced)
 
-    def _replace(self, older: Intent, newer: Intent) -> None:
-        self.settle(older, Status.INACTIVE, code="superseded", detail=f"superseded by {newer.id}")
+def _add(connection: sqlite3.Connection, intent: Intent) -> int:
+    """By how many more intents wait then: 1, less those that it replaced."""
+    wish = intent.wish
+    replaced = [old for old in _queued(connection, wish.workload) if wish.replaces(old.wish)]
+    for older in replaced:
+        _replace(connection, older, intent)
+    connection.execute(
+        "INSERT INTO intents (id, workload, action, reference, hint, origin, delivery, "
+        "created_at, not_before, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')",
+        (
+            intent.id,
+            wish.workload,
+            wish.action.value,
+            str(wish.reference) if wish.reference else None,
+            int(wish.hint),
+            json.dumps(origin_record(wish.origin)),
+            wish.origin.delivery,
+            time_text(intent.created_at),
+            time_text(intent.not_before),
+        ),
+    )
+    return 1 - len(replaced)
+
+
+def _replace(connection: sqlite3.Connection, older: Intent, newer: Intent) -> None:
+    _settle(connection, older, Status.INACTIVE, "superseded", f"superseded by {newer.id}")
+
+
+def _settle(
+    connection: sqlite3.Connection,
+    intent: Intent,
+    status: Status,
+    code: str | None,
+    detail: str | None,
+    deployment: str | None = None,
+) -> None:
+    connection.execute(
+        "UPDATE intents SET status = ?, code = ?, detail = ?, "
+        "deployment = coalesce(?, deployment), not_before = NULL WHERE id = ?",
+        (status.value, code, detail, deployment, intent.id),
+    )
 
 
 def _queued(

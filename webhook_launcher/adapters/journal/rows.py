@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from sqlite3 import Row
 from typing import Any
 
@@ -17,6 +18,9 @@ from webhook_launcher.core.model import (
     Wish,
 )
 from webhook_launcher.core.reference import Digest, parse_reference
+
+# The queue names few references, over and over.
+_reference = lru_cache(maxsize=256)(parse_reference)
 
 
 def time_text(when: datetime | None) -> str | None:
@@ -88,7 +92,7 @@ def intent_of(row: Row) -> Intent:
         row["workload"],
         Action(row["action"]),
         origin_of(json.loads(row["origin"])),
-        parse_reference(row["reference"]) if row["reference"] else None,
+        _reference(row["reference"]) if row["reference"] else None,
         bool(row["hint"]),
     )
     created = time_of(row["created_at"])

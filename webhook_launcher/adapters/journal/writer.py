@@ -6,6 +6,7 @@ fails, each of its changes is tried again in one of its own.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
@@ -14,6 +15,10 @@ from typing import Any, Generic, TypeVar
 from webhook_launcher.core.errors import JournalError
 
 T = TypeVar("T")
+
+# Seconds. While several callers come at once, more are let come before the next commit: a thread
+# that waits for its answer takes nothing from the one that writes. A lone caller never waits.
+_GATHER = 0.001
 
 # Around one change: left without an error, it is kept.
 Scope = Callable[[], AbstractContextManager[object]]
@@ -80,12 +85,14 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        more = True
+        more, crowded = True, False
         while more:
             waiting = [self._changes.get()]
+            if crowded:
+                time.sleep(_GATHER)
             waiting += [self._changes.get() for _ in range(self._changes.qsize())]
             changes = [change for change in waiting if change is not None]
-            more = len(changes) == len(waiting)
+            more, crowded = len(changes) == len(waiting), len(waiting) > 1
             self._commit(changes)
             for change in changes:
                 change.answer()
