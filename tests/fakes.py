@@ -200,7 +200,9 @@ class FakeHost:
     unhealthy: set[Digest] = field(default_factory=set)
     # Compose refuses these, with the old container gone already.
     refused: set[Digest] = field(default_factory=set)
+    refused_once: set[Digest] = field(default_factory=set)  # somebody interferes, once
     unpullable: set[Digest] = field(default_factory=set)
+    replicas_wanted: int = 1
     full: bool = False  # compose can start nothing any more
     away: bool = False
     started: list[Digest] = field(default_factory=list)
@@ -277,6 +279,13 @@ class FakeHost:
         """The services of the workload, by its repository's last part."""
         return self.services_of.get(str(repository), ("app",))
 
+    def replicas(self, project: ComposeProject, repository: Repository) -> dict[str, int]:
+        """One container of each, or what a test says."""
+        return dict.fromkeys(self.services(project, repository), self.replicas_wanted)
+
+    def quiet(self, project: ComposeProject) -> None:
+        """Nothing outlives its launcher here."""
+
     def pin(self, project: ComposeProject, pinned: str, services: Sequence[str]) -> Path:
         """Bind services to a digest."""
         self._step("pin")
@@ -299,6 +308,9 @@ class FakeHost:
                 raise NotAdmittedError(pinned)
             self.containers_of.pop((project.name, service), None)
             self._step("old one gone")
+            if wanted in self.refused_once:
+                self.refused_once.remove(wanted)
+                raise ComposeError(f"{service}: removal is already in progress", output="no")
             if self.full or wanted in self.refused or wanted not in self.pulled:
                 raise ComposeError(f"compose cannot start {service}", output="no")
             self.run(project.name, service, pinned)
@@ -342,7 +354,7 @@ class FakeHost:
         if image.digest in self.unhealthy:
             raise UnhealthyWorkloadError(f"{image.digest.short} is not healthy", output="log")
         if {c.service for c in found} != set(services):
-            raise UnhealthyWorkloadError("a service has no container")
+            raise UnhealthyWorkloadError("a service has no container", disturbed=True)
         if any(c.image not in image.ids for c in found):
             raise UnhealthyWorkloadError("another image runs")
         self._step("passed")

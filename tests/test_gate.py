@@ -379,6 +379,23 @@ def test_no_container_at_all_fails(engine: FakeEngine) -> None:
     assert "no container of web" in str(refused(engine))
 
 
+@pytest.mark.parametrize(
+    ("status", "exit_code", "out_of_memory", "disturbed"),
+    [
+        ("exited", 143, False, True),
+        ("exited", 137, False, True),
+        ("exited", 137, True, False),
+        ("exited", 3, False, False),
+    ],
+)
+def test_a_container_ended_from_outside_is_told_from_one_that_failed(
+    engine: FakeEngine, status: str, exit_code: int, out_of_memory: bool, disturbed: bool
+) -> None:
+    """What somebody stopped by hand says nothing about the image."""
+    engine.start(status=status, running=False, exit_code=exit_code, oom_killed=out_of_memory)
+    assert refused(engine).disturbed is disturbed
+
+
 def test_a_service_without_a_container_fails(engine: FakeEngine) -> None:
     """Two services move together; one of them missing is half a release."""
     engine.start()

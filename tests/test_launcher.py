@@ -90,6 +90,32 @@ class TestTheMainJob:
         world.work()
         assert (world.current(), world.previous()) == (B, None)
 
+    def test_what_runs_and_could_not_come_back_is_not_replaced(self, world: World) -> None:
+        """Else a broken first image would end a workload that served, with no way back."""
+        world.host.run("web", "app", f"registry.example/other@{A}")
+        intent = world.push(B)
+        world.work()
+        settled = world.intent(intent)
+        assert (settled.status, settled.code) == (Status.ERROR, "not-adoptable")
+        assert world.host.runs() == A
+        assert "deploy W REFERENCE" in (settled.detail or "")
+        assert world.history() == []
+
+    def test_an_operator_may_order_to_replace_it(self, world: World) -> None:
+        """Who gives the order by name knows what runs there."""
+        world.host.run("web", "app", f"registry.example/other@{A}")
+        intent = world.deploy(B, origin=OPERATOR)
+        world.work()
+        assert world.intent(intent).status is Status.SUCCESS
+        assert world.host.runs() == world.current() == B
+
+    def test_a_missing_replica_is_a_workload_that_does_not_run(self, world: World) -> None:
+        """Half of the containers are not what the compose file asks for."""
+        running(world, A)
+        world.host.replicas_wanted = 2
+        world.poll()
+        assert world.waiting() == [(Action.RESTORE, Trust.POLL)]
+
     def test_two_workloads_of_one_project_leave_each_other_alone(self, tmp_path: Path) -> None:
         """They share files, override and lane, and nothing else."""
         api = replace(
@@ -230,7 +256,7 @@ class TestAReleaseThatFails:
         running(world, A)
         world.host.refused.add(B)
         world.push(B)
-        world.fuse.arm(2, only="old one gone")
+        world.fuse.arm(3, only="old one gone")
         with pytest.raises(KilledError):
             world.work()
         world.restart()
@@ -239,6 +265,16 @@ class TestAReleaseThatFails:
         assert world.state().quarantined == frozenset()
         world.poll()
         assert world.waiting() == []
+
+    def test_an_interference_is_no_verdict_on_the_image(self, world: World) -> None:
+        """Somebody removed a container meanwhile: the switch is tried once more."""
+        running(world, A)
+        world.host.refused_once.add(B)
+        intent = world.push(B)
+        world.work()
+        assert world.intent(intent).status is Status.SUCCESS
+        assert world.host.runs() == world.current() == B
+        assert world.state().quarantined == frozenset()
 
     def test_a_failed_rollback_is_tried_again_later_and_later(self, world: World) -> None:
         """Nothing is healthy now; nobody may have to notice for it to be mended."""

@@ -247,7 +247,7 @@ def _checks(journal: Journal, engine: Engine, loops: Sequence[Loop]) -> dict[str
             try:
                 question()
             except LauncherError as error:
-                return f"{error} {error.advice()}"
+                return f"{error}. {error.advice()}"
             return None
 
         return check

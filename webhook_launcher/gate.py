@@ -33,6 +33,8 @@ _LAST_PROBE = 1.0
 _SETTLE = 5.0
 _START = 10.0
 # `removing` appears when somebody removes it by hand meanwhile.
+# 128 + SIGKILL, 128 + SIGTERM: somebody else ended it.
+_SIGNALLED = frozenset({137, 143})
 _FATAL = frozenset({"exited", "dead", "restarting", "removing"})
 
 
@@ -104,7 +106,9 @@ class Gate:
         """The containers now; fails at once on what no waiting will mend."""
         found = list(self._engine.containers(project_name, services))
         if absent := sorted({*services} - {container.service for container in found}):
-            raise UnhealthyWorkloadError(f"there is no container of {', '.join(absent)}")
+            raise UnhealthyWorkloadError(
+                f"there is no container of {', '.join(absent)}", disturbed=True
+            )
         for container in found:
             self._refuse_dead(container, watched, found, since)
         return found
@@ -134,7 +138,11 @@ class Gate:
             before.started_at = container.started_at
             return
         memory = " (out of memory)" if container.oom_killed else ""
-        raise self._failure(f"{container.name} {reason}{memory}", found, watched)
+        failure = self._failure(f"{container.name} {reason}{memory}", found, watched)
+        failure.disturbed = container.status == "removing" or (
+            container.exit_code in _SIGNALLED and not container.oom_killed
+        )
+        raise failure
 
     def _is_well(
         self, container: Container, seen: _Watched, health: HealthSettings, deadline: float

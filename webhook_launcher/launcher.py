@@ -26,9 +26,18 @@ from webhook_launcher.core.errors import (
     EngineUnavailableError,
     HookError,
     LauncherError,
+    NotAdoptableError,
     PolicyRefusedError,
 )
-from webhook_launcher.core.model import Action, Deployment, Image, Intent, Status, WorkloadState
+from webhook_launcher.core.model import (
+    Action,
+    Deployment,
+    Image,
+    Intent,
+    Status,
+    Trust,
+    WorkloadState,
+)
 from webhook_launcher.core.policy import Release, admit
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.records import Deployments, Workloads
@@ -75,7 +84,7 @@ class Launcher:
         stopwatch = self._attempts.stopwatch()
         with stopwatch.step("resolve"):
             platform = self._rollout.platform()
-            state = self._known(workload)
+            state = self._known(workload, intent)
             found = self._resolver.resolve(workload, intent, state, platform)
         decision = self._decide(workload, intent, found, state)
         if decision.image is None:
@@ -104,6 +113,7 @@ class Launcher:
         if not attempt.switching:
             self._deployments.rewrite(self._attempts.interrupted(attempt))
             return
+        self._rollout.quiet(workload)
         failed = self._deployments.get(attempt.undoes) if attempt.undoes else None
         if failed is not None:
             self._rollback.bring_back(workload, failed, attempt)
@@ -148,12 +158,22 @@ class Launcher:
             self._deployments.rewrite(done)
         return done
 
-    def _known(self, workload: Workload) -> WorkloadState:
-        """What is known of the workload; what ran before we came is the release to return to."""
+    def _known(self, workload: Workload, intent: Intent) -> WorkloadState:
+        """What is known of the workload; what ran before we came is the release to return to.
+
+        Raises NotAdoptableError when what runs could not be brought back: then only an operator
+        may order to replace it.
+        """
         state = self._workloads.state(workload.name)
         if state.current is not None:
             return state
         image = self._rollout.adopt(workload)
+        ordered = intent.wish.origin.trust is Trust.OPERATOR and intent.wish.action is Action.DEPLOY
+        if image is None and not ordered and self._rollout.occupied(workload):
+            raise NotAdoptableError(
+                f"what runs in project {workload.project.name!r} is not one image of "
+                f"{workload.repository} with a digest, so it could not be brought back"
+            )
         if image is None or image.digest in state.quarantined:
             return state
         self._rollout.commit(workload, image, None)

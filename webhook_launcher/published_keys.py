@@ -19,8 +19,8 @@ def with_key_lookups(
 def _with_lookup(source: Source, monotonic: Callable[[], float]) -> Source:
     kind = KINDS[source.kind]
     lookup: KeyLookup
-    if kind.jwks is not None:
-        lookup = KeySet(kind.jwks(source), parse_key_set, monotonic)
+    if source.key_set is not None:
+        lookup = KeySet(source.key_set, parse_key_set, monotonic)
     elif kind.certificates:
         lookup = Certificates(key_of_certificate, monotonic)
     else:

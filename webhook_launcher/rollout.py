@@ -1,6 +1,7 @@
 """Makes a release the running one, and proves it: the steps of a deployment that touch the host."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -9,7 +10,12 @@ from typing import Protocol
 
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.container import Container
-from webhook_launcher.core.errors import ComposeError, EngineError, EngineUnavailableError
+from webhook_launcher.core.errors import (
+    ComposeError,
+    EngineError,
+    EngineUnavailableError,
+    UnhealthyWorkloadError,
+)
 from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.policy import Release
 from webhook_launcher.core.reference import Reference, Repository
@@ -56,6 +62,12 @@ class Compose(Protocol):
 
     def pin(self, project: ComposeProject, pinned: str, services: Sequence[str]) -> Path:
         """Write the override that binds the services to a digest."""
+
+    def quiet(self, project: ComposeProject) -> None:
+        """Return when no earlier `up` of the project runs any more; ProjectBusyError else."""
+
+    def replicas(self, project: ComposeProject, repository: Repository) -> Mapping[str, int]:
+        """How many containers each of those services should have."""
 
     def up(self, project: ComposeProject, services: Sequence[str]) -> str:
         """Recreate the services; what compose printed."""
@@ -129,11 +141,22 @@ class Rollout:
         return self._engine.platform()
 
     def runs(self, workload: Workload, image: Image) -> bool:
-        """True when every service of the workload runs, from exactly this image."""
-        services = self._services(workload)
-        found = self._engine.containers(workload.project.name, services)
-        whole = {c.service for c in found if c.running and c.image in image.ids}
-        return whole == set(services) and all(c.image in image.ids for c in found if c.running)
+        """True when every replica of the workload's services runs, from exactly this image."""
+        wanted = self._compose.replicas(workload.project, workload.repository)
+        found = self._engine.containers(workload.project.name, tuple(wanted))
+        running = [c for c in found if c.running]
+        there = Counter(c.service for c in running)
+        whole = all(there[service] >= count for service, count in wanted.items())
+        return whole and all(c.image in image.ids for c in running)
+
+    def occupied(self, workload: Workload) -> bool:
+        """True when containers of the workload's services run, whatever they are."""
+        found = self._engine.containers(workload.project.name, self._services(workload))
+        return any(container.running for container in found)
+
+    def quiet(self, workload: Workload) -> None:
+        """Wait for an `up` that outlived its launcher; ProjectBusyError when it goes on."""
+        self._compose.quiet(workload.project)
 
     def adopt(self, workload: Workload) -> Image | None:
         """What ran before we came: the release to return to when the first one fails."""
@@ -159,11 +182,30 @@ class Rollout:
         Raises EngineUnavailableError when the engine went away (nothing is known then),
         ComposeError or UnhealthyWorkloadError when the release cannot be made to run.
         """
+        with stopwatch.step("up"):
+            services = self._services(workload)
+            self._compose.pin(workload.project, release.pinned, services)
+        try:
+            self._up(workload, release, services, stopwatch)
+        except (ComposeError, UnhealthyWorkloadError) as error:
+            if isinstance(error, UnhealthyWorkloadError) and not error.disturbed:
+                raise
+            # Somebody or something interfered: once more, before the image is judged by it.
+            _log.warning(
+                "switching once more", extra={"workload": workload.name, "detail": str(error)}
+            )
+            self._up(workload, release, services, stopwatch)
+
+    def _up(
+        self,
+        workload: Workload,
+        release: Release,
+        services: Sequence[str],
+        stopwatch: Stopwatch,
+    ) -> None:
         project = workload.project
         since = self._clock.now()
         with stopwatch.step("up"):
-            services = self._services(workload)
-            self._compose.pin(project, release.pinned, services)
             self._engine.sweep(project.name)
             try:
                 self._compose.up(project, services)

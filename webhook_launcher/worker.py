@@ -161,7 +161,7 @@ class Worker:
                 wait = max(wait, error.retry_after or 0.0)
             self._postpone(intent, wait, code=error.code, detail=str(error))
             return
-        detail = f"{error} {error.advice()}"
+        detail = f"{error}. {error.advice()}"
         self._settle(intent, Outcome(Status.ERROR, detail, code=error.code))
 
     def _postpone(self, intent: Intent, wait: float, *, code: str, detail: str) -> None:

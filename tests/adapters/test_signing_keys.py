@@ -234,7 +234,7 @@ class TestCertificates:
     def test_that_somebody_invents_do_not_crowd_out_the_right_one(
         self, publisher: Publisher, clock: FakeClock
     ) -> None:
-        """Their address is named before the signature is checked; they are forgotten again."""
+        """Their address is named before the signature is checked; they are not even kept."""
         publisher.body = b"a certificate"
         certificates = Certificates(_reading(b"a certificate"), clock.monotonic)
         assert certificates(publisher.url) == KEY
@@ -242,7 +242,20 @@ class TestCertificates:
         for number in range(100):
             assert certificates(f"{publisher.url}/{number}") is None
         assert certificates(publisher.url) == KEY
-        assert len(certificates._sets) <= 17
+        assert len(certificates._proven) == 1
+
+    def test_that_somebody_invents_cost_a_few_requests_a_minute(
+        self, publisher: Publisher, clock: FakeClock
+    ) -> None:
+        """Nobody without a signature may make us ask other hosts as often as he likes."""
+        publisher.status = 404
+        certificates = Certificates(_reading(b"a certificate"), clock.monotonic)
+        for number in range(100):
+            assert certificates(f"{publisher.url}/{number}") is None
+        assert len(publisher.asked) == 4
+        clock.sleep(61)
+        certificates(f"{publisher.url}/again")
+        assert len(publisher.asked) == 5
 
 
 def _reading(expected: bytes) -> Callable[[bytes], RSAPublicKey]:

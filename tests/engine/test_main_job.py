@@ -279,6 +279,26 @@ def test_a_killed_launcher_finishes_what_it_had_begun(stage: Stage) -> None:
     assert len(stage.containers()) == 1
 
 
+def test_a_killed_launcher_waits_for_the_compose_that_outlived_it(stage: Stage) -> None:
+    """Two `up` at a time undo each other, and a good image would be blamed for it."""
+    one = stage.push(Recipe("one", Behaviour.IGNORES_TERM))
+    launcher = stage.launch(services={"app": {**stage.service(), "init": False}})
+    eventually(lambda: current(launcher) == one.digest and idle(launcher))
+    (old,) = stage.containers()
+    two = stage.push(Recipe("two"))
+    answer = stage.announce(launcher, two)
+    # The new container is made, the old one is being stopped: that takes its 10 s of grace.
+    eventually(lambda: len(stage.containers()) == 2)
+    launcher.kill()
+    launcher.start()
+    (intent,) = launcher.outcome(answer.body["delivery"])
+    assert intent["status"] == "success", intent
+    assert stage.serves() == "two"
+    assert launcher.workload("web")["quarantined"] == []
+    assert len(stage.containers()) == 1
+    assert old not in stage.containers()
+
+
 def test_sigterm_lets_the_running_deployment_end(stage: Stage) -> None:
     """An orderly stop leaves nothing half-done, and nothing to repair at the next start."""
     one = stage.push(Recipe("one"))

@@ -68,12 +68,14 @@ def run(
     stdin: bytes = b"",
     max_output: int = MAX_OUTPUT,
     grace: float = _GRACE,
+    inherit: Sequence[int] = (),
 ) -> Finished:
     """Run `argv` (never a shell) in a process group of its own; any exit status is an answer.
 
     `env` replaces the environment (None: ours). After `timeout` seconds the group gets SIGTERM,
     and SIGKILL `grace` seconds later. What the program leaves running when it ends by itself is
-    left alone, and does not keep us waiting although it may hold the pipes.
+    left alone, and does not keep us waiting although it may hold the pipes. `inherit` are file
+    descriptors that the program gets too.
 
     Raises CommandNotFoundError, or CommandTimeoutError with what was written until then.
     """
@@ -86,6 +88,7 @@ def run(
             env=None if env is None else dict(env),
             cwd=cwd,
             start_new_session=True,
+            pass_fds=tuple(inherit),
             bufsize=0,
         )
     except OSError as error:

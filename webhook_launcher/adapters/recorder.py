@@ -1,10 +1,13 @@
 """Keeps the last deliveries as files that `webhook-launcher replay` reads."""
 
+import json
 import os
+from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from webhook_launcher.core.source import Delivery, Source
 
@@ -52,15 +55,21 @@ def _request(source: Source, delivery: Delivery) -> bytes:
     token = f"/{REDACTED}" if delivery.token is not None else ""
     lines = [f"POST /hooks/{source.name}{token} HTTP/1.1"]
     for name, value in delivery.headers.items():
-        secret = name in _CREDENTIALS or name == (source.header or "").lower()
+        listed = name in _CREDENTIALS or "authorization" in name
+        secret = listed or name == (source.header or "").lower()
         lines.append(f"{name}: {REDACTED if secret else value}")
     head = "\r\n".join(lines).encode("utf-8", "replace")
     return _without(_secrets(source), head + b"\r\n\r\n" + delivery.body)
 
 
 def _secrets(source: Source) -> Iterable[bytes]:
-    """Longest first, so that a secret that contains another is replaced whole."""
-    values = [secret.value for secret in (*source.secrets, *source.tokens) if secret.value]
+    """As given and as JSON, forms and Basic write them; longest first, to replace whole ones."""
+    values = {secret.value for secret in (*source.secrets, *source.tokens) if secret.value}
+    for value in list(values):
+        text = value.decode("utf-8", "replace")
+        escaped = json.dumps(text)[1:-1]
+        values |= {escaped.encode(), escaped.replace("/", "\\/").encode()}
+        values |= {quote_plus(value).encode(), quote(value, safe="").encode(), b64encode(value)}
     return sorted(values, key=len, reverse=True)
 
 

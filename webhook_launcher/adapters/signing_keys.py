@@ -6,6 +6,7 @@ whoever invents key names costs us no more than that.
 """
 
 import base64
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,6 +23,8 @@ _FRESH = 3600.0
 _AT_MOST_EVERY = 60.0
 # Amazon replaces its certificates about yearly; more addresses than this are no rotation.
 _MAX_CERTIFICATES = 16
+# New addresses tried within `_AT_MOST_EVERY` seconds, of all that anybody may name.
+_NEW_CERTIFICATES = 4
 _MIN_BITS = 2048
 _OK = 200
 
@@ -50,11 +53,6 @@ class KeySet:
             self._renew(now)
         return self._keys.get(name)
 
-    @property
-    def has_keys(self) -> bool:
-        """True once the document was there and had keys."""
-        return bool(self._keys)
-
     def _renew(self, now: float) -> None:
         """Keep what we have when the document cannot be had: an outage revokes nothing."""
         try:
@@ -65,22 +63,32 @@ class KeySet:
 
 
 class Certificates:
-    """The keys of certificates by the URL that names them; `key_of` reads a PEM."""
+    """The keys of certificates by the URL that names them; `key_of` reads a PEM.
+
+    The address is named before any signature is checked, so one budget covers all addresses that
+    have not given a key yet: a few in a minute, however many are invented.
+    """
 
     def __init__(self, key_of: Callable[[bytes], RSAPublicKey], now: Callable[[], float]) -> None:
         self._key_of = key_of
         self._now = now
-        self._sets: dict[str, KeySet] = {}
+        self._proven: dict[str, KeySet] = {}
+        self._tries: deque[float] = deque(maxlen=_NEW_CERTIFICATES)
 
     def __call__(self, url: str) -> RSAPublicKey | None:
         """The key of the certificate at a URL, which the caller has checked."""
-        found = self._sets.get(url)
-        if found is None:
-            if len(self._sets) >= _MAX_CERTIFICATES:
-                # Addresses are named before a signature is checked: invented ones must not stay.
-                self._sets = {u: kept for u, kept in self._sets.items() if kept.has_keys}
-            found = self._sets[url] = KeySet(url, lambda pem: {url: self._key_of(pem)}, self._now)
-        return found(url)
+        known = self._proven.get(url)
+        if known is not None:
+            return known(url)
+        now = self._now()
+        if len(self._tries) == _NEW_CERTIFICATES and now - self._tries[0] < _AT_MOST_EVERY:
+            return None
+        self._tries.append(now)
+        fresh = KeySet(url, lambda pem: {url: self._key_of(pem)}, self._now)
+        key = fresh(url)
+        if key is not None and len(self._proven) < _MAX_CERTIFICATES:
+            self._proven[url] = fresh
+        return key
 
 
 def parse_key_set(document: bytes) -> Mapping[str, RSAPublicKey]:

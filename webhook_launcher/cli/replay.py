@@ -1,6 +1,7 @@
 """`replay`: what a recorded delivery would lead to under this configuration, and why. Dry."""
 
 import argparse
+import re
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from webhook_launcher.published_keys import with_key_lookups
 from webhook_launcher.sources import read, receive
 
 ACCEPTED, REJECTED = 0, 1
-_LINE_ENDS = ("\r\n", "\n")
+_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,10 @@ def read_recording(path: Path) -> Delivery:
     if path.suffix == ".json":
         # Files end in a line feed that the delivery did not have.
         return Delivery({"content-type": "application/json"}, raw.removesuffix(b"\n"))
-    for end in _LINE_ENDS:
-        head, blank, body = raw.partition((end * 2).encode())
-        if blank:
-            return _request(path, head.decode("latin-1").split(end), body)
-    return _request(path, raw.decode("latin-1").splitlines(), b"")
+    # Whichever blank line comes first: the body may have the other kind.
+    blank = _BLANK_LINE.search(raw)
+    head, body = (raw[: blank.start()], raw[blank.end() :]) if blank else (raw, b"")
+    return _request(path, head.decode("latin-1").splitlines(), body)
 
 
 def _request(path: Path, lines: list[str], body: bytes) -> Delivery:

@@ -43,8 +43,14 @@ def read_secrets(section: Section, one: str, many: str) -> tuple[Secret, ...]:
 
 
 def read_tokens(section: Section, one: str, many: str) -> tuple[Secret, ...]:
-    """The same for the last part of a URL."""
-    return _identified(section, one, many, token=True)
+    """The same for the last part of a URL, which a slash would cut in two."""
+    found = _identified(section, one, many, token=True)
+    for token in found:
+        if b"/" in token.value:
+            section.problem(
+                one, f"{token.id!r} must not contain '/': it is part of a URL; `keygen` makes one"
+            )
+    return found
 
 
 def read_keys(section: Section) -> tuple[VerificationKey, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from webhook_launcher.config.secret import is_given, read_keys, read_secrets, re
 from webhook_launcher.core.source import Kind, Source
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
+_LONGEST_TOLERANCE = 86400.0
 _WAYS = {
     "secrets": ("secret_file", ("secret", "secrets")),
     "tokens": ("token_file", ("token", "tokens")),
@@ -35,10 +37,12 @@ def read_source(section: Section, name: str, kinds: Mapping[str, Kind]) -> Sourc
         tokens=read_tokens(section, "token", "tokens"),
         keys=read_keys(section),
         header=section.take("header", _header, kind.header) if kind.header else None,
-        tolerance=timedelta(seconds=section.take("tolerance", values.duration, 300.0)),
+        tolerance=timedelta(seconds=section.take("tolerance", _tolerance, 300.0)),
         workloads=_scope(section),
         options=_options(section, kind),
     )
+    if kind.jwks is not None:
+        source = replace(source, key_set=_key_set(section, kind.jwks(source)))
     section.finish()
     _check_credentials(section, kind)
     if kind.needs_registry and source.registry is None and "registry" not in section:
@@ -59,6 +63,24 @@ def _header(value: Any) -> str:
     if not _HEADER.fullmatch(values.text(value)):
         raise ValueError("must be the name of a header, such as Authorization")
     return str(value)
+
+
+def _tolerance(value: Any) -> float:
+    """Far below the time for which delivery ids are remembered, or a replay could outlive them."""
+    seconds = values.duration(value)
+    if seconds > _LONGEST_TOLERANCE:
+        raise ValueError("must be at most 1d: for so long a captured event could be sent again")
+    return seconds
+
+
+def _key_set(section: Section, address: str) -> str:
+    """An https URL, or a file, relative to the configuration; anything else would answer 401."""
+    if address.startswith("https://"):
+        return address
+    path = section.base / address
+    if "://" in address or not path.is_file():
+        section.problem("jwks", "must be an https:// URL or an existing file with a JWK set")
+    return str(path)
 
 
 def _scope(section: Section) -> frozenset[str] | None:

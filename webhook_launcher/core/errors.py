@@ -7,6 +7,7 @@
     ├── CommandError                  the operator: an action that cannot be carried out
     │   ├── UnknownWorkloadError
     │   ├── NoPreviousReleaseError
+    │   ├── NotAdoptableError         what runs could not be brought back
     │   ├── CommandNotFoundError      a program is not there, or is none
     │   ├── CommandTimeoutError       retryable: a program did not end in its time
     │   ├── TrackError                retryable: `track.command` gave no reference
@@ -31,6 +32,7 @@
     │   ├── EngineUnavailableError    retryable
     │   ├── PullError
     │   ├── ComposeError
+    │   ├── ProjectBusyError          retryable: an earlier `up` still runs
     │   └── UnhealthyWorkloadError    triggers rollback
     └── JournalError                  our own disk
         ├── StateLockedError          a second launcher
@@ -125,6 +127,16 @@ class CommandTimeoutError(CommandError):
         self.output = output
 
 
+class NotAdoptableError(CommandError):
+    """Containers run that were not deployed by us and could not be brought back."""
+
+    code = "not-adoptable"
+    default_advice = (
+        "Check `image` and `compose.services`; to replace what runs all the same, order it: "
+        "`webhook-launcher deploy W REFERENCE`."
+    )
+
+
 class TrackError(CommandError):
     """The workload's `track.command` failed or printed something else than one reference."""
 
@@ -137,7 +149,7 @@ class HookError(CommandError):
     """A configured `hooks` command failed or ran out of time."""
 
     code = "hook-failed"
-    default_advice = "Run the hook by hand; a `before` hook that fails stops the deployment."
+    default_advice = "Run the hook by hand: it must exit with 0 within `hooks.timeout`."
 
 
 class EventError(LauncherError):
@@ -298,13 +310,19 @@ class ComposeError(EngineError):
     """Compose refused or failed; `output` is what it printed, bounded."""
 
     code = "compose-failed"
-    default_advice = (
-        "Run the printed command by hand with `docker compose config` to see the fault."
-    )
+    default_advice = "The deployment's `output` has the command and all that compose said."
 
     def __init__(self, happened: str, *, output: str = "", advice: str | None = None) -> None:
         super().__init__(happened, advice=advice)
         self.output = output
+
+
+class ProjectBusyError(EngineError):
+    """A compose command that outlived its launcher still works on the project."""
+
+    code = "project-busy"
+    retryable = True
+    default_advice = "It is waited for; if it hangs, end the `docker-compose … up` of that project."
 
 
 class UnhealthyWorkloadError(EngineError):
@@ -313,9 +331,17 @@ class UnhealthyWorkloadError(EngineError):
     code = "unhealthy"
     default_advice = "Read the container's log kept with this deployment; push a newer image."
 
-    def __init__(self, happened: str, *, output: str = "", advice: str | None = None) -> None:
+    def __init__(
+        self,
+        happened: str,
+        *,
+        output: str = "",
+        advice: str | None = None,
+        disturbed: bool = False,
+    ) -> None:
         super().__init__(happened, advice=advice)
         self.output = output
+        self.disturbed = disturbed  # by somebody who removed or stopped a container: no verdict
 
 
 class JournalError(LauncherError):

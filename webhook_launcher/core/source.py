@@ -49,6 +49,7 @@ class Source:
     tolerance: timedelta = timedelta(minutes=5)
     workloads: frozenset[str] | None = None
     options: Mapping[str, object] = field(default_factory=dict)  # the kind's own, parsed
+    key_set: str | None = None  # where the sender's public keys are: an https URL or a path
 
 
 @dataclass(frozen=True, slots=True)

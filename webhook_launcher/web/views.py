@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from webhook_launcher.core.model import Deployment, Image, Intent, Origin, WorkloadState
+from webhook_launcher.core.model import Action, Deployment, Image, Intent, Origin, WorkloadState
 from webhook_launcher.core.workload import Workload
 
 
@@ -92,7 +92,7 @@ def workload(
         "wanted": str(state.wanted) if state.wanted else None,
         "current": image(state.current),
         "previous": image(state.previous),
-        "state": _state(state, busy=busy),
+        "state": _state(state, open_intents, busy=busy),
         "pending": [intent(found) for found in open_intents],
         "paused": state.paused,
         "quarantined": sorted(state.quarantined),
@@ -100,9 +100,11 @@ def workload(
     }
 
 
-def _state(state: WorkloadState, *, busy: bool) -> str:
+def _state(state: WorkloadState, open_intents: list[Intent], *, busy: bool) -> str:
     if busy:
         return "deploying"
+    if any(found.wish.action is Action.RESTORE for found in open_intents):
+        return "degraded"  # the current release does not run, or not well; it is tried again
     if state.paused:
         return "paused"
     return "running" if state.current else "not deployed"

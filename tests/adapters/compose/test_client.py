@@ -42,6 +42,7 @@ class FakeCompose:
         env: Mapping[str, str],
         stdin: bytes,
         max_output: int,
+        inherit: Sequence[int],
     ) -> Finished:
         """One run."""
         self.calls.append(list(argv))

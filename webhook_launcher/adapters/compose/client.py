@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from webhook_launcher.adapters.compose.files import first_files, read_dotenv
+from webhook_launcher.adapters.compose.lock import held
 from webhook_launcher.adapters.compose.model import ProjectModel, mounts_relatively
 from webhook_launcher.adapters.compose.program import (
     MINIMUM_VERSION,
@@ -59,6 +60,7 @@ class Run(Protocol):
         env: Mapping[str, str],
         stdin: bytes,
         max_output: int,
+        inherit: Sequence[int],
     ) -> Finished:
         """Raises CommandNotFoundError or CommandTimeoutError."""
 
@@ -144,8 +146,25 @@ class Compose:
         nothing is pulled or built, and nobody's health is waited for.
         """
         argv = [*self.command(project), "up", "-d", "--no-deps", "--no-build", "--pull", "never"]
-        finished = self._finish([*argv, *services], self._up_timeout)
+        with held(self._lock(project)) as lock:
+            finished = self._finish([*argv, *services], self._up_timeout, inherit=(lock,))
         return _printed(finished)
+
+    def quiet(self, project: ComposeProject) -> None:
+        """Return when no `up` of the project runs, not even one that outlived its launcher.
+
+        Two at a time undo each other. ProjectBusyError, to be tried again, when one goes on.
+        """
+        with held(self._lock(project)):
+            return
+
+    def replicas(self, project: ComposeProject, repository: Repository) -> Mapping[str, int]:
+        """How many containers each service of the workload should have."""
+        model = self._model(project, repository)
+        return {
+            name: max(1, model.services[name].replicas)
+            for name in self.services(project, repository)
+        }
 
     def mounts_relatively(self, project: ComposeProject, repository: Repository) -> bool:
         """True when a service that we recreate mounts a path relative to the project directory."""
@@ -174,6 +193,9 @@ class Compose:
 
     def _override(self, project: ComposeProject) -> Path:
         return self._state / "overrides" / f"{project.name}.json"
+
+    def _lock(self, project: ComposeProject) -> Path:
+        return self._state / "overrides" / f"{project.name}.lock"
 
     def _profiles(self, project: ComposeProject) -> list[str]:
         listed = read_dotenv(project.directory).get("COMPOSE_PROFILES", "")
@@ -215,11 +237,17 @@ class Compose:
         timeout: float,
         stdin: bytes = b"",
         max_output: int = _MAX_OUTPUT,
+        inherit: Sequence[int] = (),
     ) -> Finished:
         """Run compose; ComposeError unless it exits with 0."""
         try:
             finished = self._run(
-                argv, timeout=timeout, env=self._environment, stdin=stdin, max_output=max_output
+                argv,
+                timeout=timeout,
+                env=self._environment,
+                stdin=stdin,
+                max_output=max_output,
+                inherit=inherit,
             )
         except CommandNotFoundError as error:
             raise ComposeError(str(error), advice=_INSTALL) from error

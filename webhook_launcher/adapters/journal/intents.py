@@ -229,6 +229,12 @@ def _settle(
         "deployment = coalesce(?, deployment), not_before = NULL WHERE id = ?",
         (status.value, code, detail, deployment, intent.id),
     )
+    if status is not Status.INACTIVE:
+        # What came of the last look, also when it never became an attempt.
+        connection.execute("INSERT OR IGNORE INTO workloads (name) VALUES (?)", (intent.workload,))
+        connection.execute(
+            "UPDATE workloads SET check_result = ? WHERE name = ?", (detail, intent.workload)
+        )
 
 
 def _queued(
