@@ -193,3 +193,23 @@ def test_a_bad_configuration_never_starts_a_server(
     told = capsys.readouterr().err
     assert "listen: must be host:port" in told
     assert "parallel: must be a whole number" in told
+
+
+def test_a_state_directory_that_cannot_be_made_is_said_before_gunicorn_starts(
+    tmp_path: Path,
+) -> None:
+    """A worker that fails to boot prints forty lines of traceback and no advice."""
+    (tmp_path / "file").write_text("")
+    config = tmp_path / "config.yml"
+    wanted = changed(CONFIGURATION, {"state": str(tmp_path / "file" / "state")})
+    config.write_text(json.dumps(wanted))
+    ended = subprocess.run(
+        [sys.executable, "-m", "webhook_launcher", "serve", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "cannot use the state directory" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -34,17 +34,16 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _refuse_second(state: Path) -> None:
     """Say so now, instead of letting gunicorn's worker fail; the worker takes the lock itself."""
     try:
-        with (state / "lock").open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StateLockedError(
-                    f"another launcher uses the state directory {state}"
-                ) from None
-    except FileNotFoundError:
-        return  # nobody ever has; the journal makes it
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalError(f"cannot use the state directory {state}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StateLockedError(f"another launcher uses the state directory {state}") from None
+    finally:
+        os.close(lock)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.reference import Repository
 
 # A readiness check must answer within a second; an idle engine needs 2 ms.
-_PING_TIMEOUT = 3.0
+_PING_TIMEOUT = 0.8
 _PULL_TIMEOUT = 1800.0
 _LOG_LINES = 100
 _LOG_BYTES = 16 * 1024
