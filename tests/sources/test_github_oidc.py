@@ -144,6 +144,7 @@ def test_gitlab_ci_is_the_same_shape() -> None:
         "project_id": 20,
         "namespace_id": 72,
         "ref": "main",
+        "ref_type": "branch",
         "ref_protected": True,
     }
     parsed = KIND.options["identity"](pins)
@@ -158,12 +159,18 @@ def test_gitlab_ci_is_the_same_shape() -> None:
         "namespace_id": "72",
         "project_path": "acme/web",
         "ref": "main",
+        "ref_type": "branch",
         "ref_protected": "true",
         "pipeline_source": "push",
     }
     event = receive(bearing(DEPLOY, token(claims)), own, NOW)
     assert (event.trust, event.secret_id) == (Trust.SIGNED, "acme/web")
-    for change in ({"pipeline_source": "merge_request_event"}, {"ref_protected": "false"}):
+    for change in (
+        {"pipeline_source": "merge_request_event"},
+        {"pipeline_source": "parent_pipeline"},
+        {"ref_type": "tag"},
+        {"ref_protected": "false"},
+    ):
         with pytest.raises(AuthenticationError):
             receive(bearing(DEPLOY, token({**claims, **change})), own, NOW)
     assert KIND.jwks is not None
@@ -192,3 +199,12 @@ def test_an_identity_that_is_too_wide_is_a_configuration_error(value: object) ->
     with pytest.raises(ValueError, match="must"):
         KIND.options["identity"](value)
     assert "identity" in KIND.required_options
+
+
+def test_a_short_ref_alone_is_no_pin() -> None:
+    """GitLab's ref is `main` for a branch and for a tag, and tags are easier to make."""
+    pins = {"project_id": 20, "namespace_id": 72, "ref": "main"}
+    with pytest.raises(ValueError, match="ref_type"):
+        KIND.options["identity"](pins)
+    KIND.options["identity"]({**pins, "ref_type": "branch"})
+    KIND.options["identity"]({"project_id": 20, "namespace_id": 72, "ref_path": "refs/heads/main"})

@@ -155,3 +155,13 @@ def test_a_repetition_has_the_same_id_and_a_later_push_another() -> None:
     for change in (("occur_at", 1772366400), ("event_data.resources.0.digest", D2)):
         assert read(changed(PUSH, change), SOURCE).delivery_id != read(PUSH, SOURCE).delivery_id
     assert read(changed(PUSH, ("occur_at", MISSING)), SOURCE).delivery_id is None
+
+
+def test_one_image_pushed_to_two_repositories_in_one_second_is_two_deliveries() -> None:
+    """The time has whole seconds; without the repository the second push would be lost."""
+    body = json.loads(PUSH.body)
+    body["event_data"]["resources"][0]["resource_url"] = "harbor.example.com/acme/other:stable"
+    body["event_data"]["repository"]["repo_full_name"] = "acme/other"
+    other = read(with_body(PUSH, body), SOURCE)
+    assert other.mentions != read(PUSH, SOURCE).mentions
+    assert other.delivery_id != read(PUSH, SOURCE).delivery_id

@@ -42,8 +42,13 @@ def read(delivery: Delivery, source: Source) -> Statement:
     return Statement(identity, (Mention(reference),), actor=actor)
 
 
-def _identity(fields: Fields) -> str:
-    """A hash of the body without `callback_url`, which differs between equal deliveries."""
+def _identity(fields: Fields) -> str | None:
+    """A hash of the body without `callback_url`, which differs between equal deliveries.
+
+    None without a time: then two pushes of one tag look alike.
+    """
+    if "pushed_at" not in fields.fields("push_data"):
+        return None
     kept = {name: value for name, value in fields.values.items() if name != "callback_url"}
     return body_hash(json.dumps(kept, sort_keys=True).encode())
 

@@ -28,14 +28,12 @@ _PINNED = (
     frozenset({"repository_id", "repository_owner_id", "job_workflow_ref"}),
     frozenset({"project_id", "namespace_id"}),
 )
-_PLACES = frozenset({"ref", "environment"})
-_PULL_REQUESTS = frozenset(
-    {
-        "pull_request",
-        "pull_request_target",
-        "merge_request_event",
-        "external_pull_request_event",
-    }
+_PLACES = frozenset({"ref", "ref_path", "environment"})
+# Every event of GitHub's that starts so runs on what a stranger may have written; so do GitLab's
+# merge requests, also through a child pipeline.
+_PULL_REQUEST = "pull_request"
+_MERGE_REQUESTS = frozenset(
+    {"merge_request_event", "external_pull_request_event", "parent_pipeline"}
 )
 _CLAIM = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CHECKED_ANYWAY = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti"})
@@ -71,7 +69,7 @@ def authenticate(delivery: Delivery, source: Source, now: datetime) -> Proof:
         if _as_text(claims.get(name)) != wanted:
             raise AuthenticationError(f"the token's {name} is not the pinned one")
     trigger = claims.get("event_name", claims.get("pipeline_source"))
-    if not isinstance(trigger, str) or trigger in _PULL_REQUESTS:
+    if not isinstance(trigger, str) or _of_a_stranger(trigger):
         raise AuthenticationError("the job was started by a pull request, or does not say by what")
     token_id = claims.get("jti")
     if not isinstance(token_id, str) or not token_id:
@@ -82,6 +80,10 @@ def authenticate(delivery: Delivery, source: Source, now: datetime) -> Proof:
         issued_at(claims),
         delivery_id(token_id, token_id.encode()),
     )
+
+
+def _of_a_stranger(trigger: str) -> bool:
+    return trigger.startswith(_PULL_REQUEST) or trigger in _MERGE_REQUESTS
 
 
 def read(delivery: Delivery, _source: Source) -> Statement:
@@ -97,6 +99,9 @@ def _identity(value: object) -> Identity:
     jwks = given.pop("jwks", f"{issuer}/.well-known/jwks")
     if not any(pinned <= given.keys() for pinned in _PINNED) or not _PLACES & given.keys():
         raise ValueError(f"must pin {_needed()}")
+    short = "ref" in given and not given["ref"].startswith("refs/")
+    if short and not given.keys() & {"ref_type", "ref_path"}:
+        raise ValueError("must pin ref_type beside a short ref: a tag may be named like a branch")
     return Identity(issuer, jwks, tuple(sorted(given.items())))
 
 

@@ -65,7 +65,9 @@ def _identity(fields: Fields, resources: tuple[Fields, ...], body: bytes) -> str
         return delivery_id(fields.text("id"), body)
     if fields.values.get("occur_at") is None:
         return None
-    pushed = [[r.values.get("digest"), r.values.get("tag")] for r in resources]
+    # The URL too: one image pushed to two repositories in one second is two pushes.
+    told = ("digest", "tag", "resource_url")
+    pushed = [[r.values.get(name) for name in told] for r in resources]
     return body_hash(repr([fields.values.get("type"), fields.values["occur_at"], pushed]).encode())
 
 

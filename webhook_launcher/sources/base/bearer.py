@@ -54,7 +54,7 @@ def bearer_claims(
         )
     except jwt.PyJWTError as error:
         raise AuthenticationError("the token is not valid for this source") from error
-    if claims["iss"] not in issuers:
+    if not isinstance(claims["iss"], str) or claims["iss"] not in issuers:
         raise AuthenticationError("the token is of another issuer")
     _check_times(claims, now)
     return claims

@@ -44,7 +44,8 @@ def standard_webhook(delivery: Delivery, source: Source, now: datetime) -> Proof
     message = verify_standard_webhook(
         delivery.headers, delivery.body, source.keys, now=now, tolerance=source.tolerance
     )
-    return Proof(Trust.SIGNED, message.key_id, message.signed_at)
+    # The signed id is the one to remember; whatever else names the delivery is not signed.
+    return Proof(Trust.SIGNED, message.key_id, message.signed_at, message.id)
 
 
 def static_header(delivery: Delivery, source: Source, default: str = "Authorization") -> Proof:
