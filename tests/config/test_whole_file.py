@@ -11,8 +11,8 @@ from webhook_launcher.core.reference import Repository
 from webhook_launcher.core.workload import TrackKind
 from webhook_launcher.sources import KINDS
 
-# /work/shared/contract.md, "Configuration", with the paths made local and without the trackers
-# that this version refuses.
+# The configuration of the contract with the users, with the paths made local and without the
+# trackers that this version refuses.
 EXAMPLE = """
 listen: 127.0.0.1:8080
 state: var/lib/webhook-launcher           # SQLite journal, generated overrides, keys

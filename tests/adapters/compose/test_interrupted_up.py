@@ -11,6 +11,7 @@ import pytest
 
 from testbed.images import Behaviour, Recipe, TestRegistry
 from tests.projects import Host
+from webhook_launcher.core.errors import ComposeError
 from webhook_launcher.core.model import Image
 from webhook_launcher.core.workload import ComposeProject
 
@@ -77,8 +78,15 @@ def interrupt(
 
 
 def recover(host: Host, project: ComposeProject, release: Image) -> None:
-    """What the launcher does after a restart; then exactly the release runs, under its name."""
-    host.deploy(project, release)
+    """What the launcher does after a restart; then exactly the release runs, under its name.
+
+    The engine may still be carrying out the last request of the killed `up` ("removal is already
+    in progress"): like `Rollout.switch`, a refusal of compose is met with one more try.
+    """
+    try:
+        host.deploy(project, release)
+    except ComposeError:
+        host.deploy(project, release)
     (container,) = host.engine.containers(project.name, ["web"])
     assert container.running
     assert container.image == release.config
