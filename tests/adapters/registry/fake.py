@@ -74,6 +74,7 @@ class FakeRegistry:
 
     def __init__(self, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
+        self.blobs: dict[tuple[str, str], bytes] = {}
         self.seen: list[Seen] = []
         self.edits: list[Edit] = []
         self.auth: Auth | None = None
@@ -105,6 +106,11 @@ class FakeRegistry:
             self.manifests[repository, reference] = (media_type, body)
         return sha256(body)
 
+    def put_blob(self, repository: str, body: bytes) -> Digest:
+        """Store a blob under its sha256."""
+        self.blobs[repository, str(sha256(body))] = body
+        return sha256(body)
+
     def reference(self, name: str) -> Reference:
         """`repository:tag` or `repository@digest` in this registry."""
         return parse_reference(f"{self.host}/{name}")
@@ -126,7 +132,12 @@ class FakeRegistry:
     def answer(self, seen: Seen) -> Reply:
         """The honest reply, edited."""
         self.seen.append(seen)
-        reply = self._token(seen) if seen.path == "/token" else self._manifest(seen)
+        if seen.path == "/token":
+            reply = self._token(seen)
+        elif "/blobs/" in seen.path:
+            reply = self._blob(seen)
+        else:
+            reply = self._manifest(seen)
         for edit in self.edits:
             reply = edit(seen, reply)
         return reply
@@ -140,6 +151,16 @@ class FakeRegistry:
             return _error(404, "MANIFEST_UNKNOWN")
         media_type, body = found
         headers = {"Content-Type": media_type, "Docker-Content-Digest": str(sha256(body))}
+        return Reply(200, headers, body)
+
+    def _blob(self, seen: Seen) -> Reply:
+        repository, _, digest = seen.path.removeprefix("/v2/").partition("/blobs/")
+        if (refused := self._refused(seen, repository)) is not None:
+            return refused
+        body = self.blobs.get((repository, digest))
+        if body is None:
+            return _error(404, "BLOB_UNKNOWN")
+        headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": digest}
         return Reply(200, headers, body)
 
     def _refused(self, seen: Seen, repository: str) -> Reply | None:

@@ -3,6 +3,8 @@
 Top to bottom, each file uses only those below it::
 
     client        which requests, in which order; 404 patience
+    blobs         blobs, hashed; where redirects of them may lead
+    exchange      one question, asked as who we are there
     access        who we are: challenges answered, tokens kept until they expire
     manifest      a manifest's bytes -> Index or Manifest      platform   which entry is ours
     refusals      a status code -> the error that says who must act

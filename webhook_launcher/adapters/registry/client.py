@@ -4,7 +4,8 @@ import ssl
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
-from webhook_launcher.adapters.registry.access import CLIENT, Access, Grant
+from webhook_launcher.adapters.registry.blobs import Blobs
+from webhook_launcher.adapters.registry.exchange import Exchange
 from webhook_launcher.adapters.registry.manifest import (
     ACCEPT,
     INDEX_TYPES,
@@ -17,7 +18,6 @@ from webhook_launcher.adapters.registry.manifest import (
     proven_digest,
 )
 from webhook_launcher.adapters.registry.platform import choose
-from webhook_launcher.adapters.registry.refusals import refusal
 from webhook_launcher.adapters.registry.settings import Credential, RegistrySettings, Timeouts
 from webhook_launcher.adapters.registry.transport import Answer, Deadline, Transport
 from webhook_launcher.core.errors import (
@@ -26,7 +26,7 @@ from webhook_launcher.core.errors import (
     UnsupportedManifestError,
 )
 from webhook_launcher.core.model import Image, Platform
-from webhook_launcher.core.reference import Digest, Reference, make_repository, make_tag
+from webhook_launcher.core.reference import Digest, Reference, Repository, make_tag
 
 _DIGEST_HEADER = "Docker-Content-Digest"
 # The first pause after a 404, doubled up to the longest: an event can overtake its own manifest.
@@ -52,12 +52,12 @@ class RegistryClient:
         timeouts: Timeouts | None = None,
         trust: ssl.SSLContext | None = None,
     ) -> None:
-        self._settings = dict(settings)
         self._now = now
         self._sleep = sleep
         self._timeouts = timeouts or Timeouts()
         self._transport = Transport(self._timeouts, trust)
-        self._access = Access(self._transport, credentials, now)
+        self._exchange = Exchange(settings, credentials, self._transport, now)
+        self._blobs = Blobs(self._exchange, self._transport)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -97,6 +97,15 @@ class RegistryClient:
         config = _pointed_to(answer, entry, reference).config.digest
         return Image(reference, digest, entry.digest, config, found.media_type, entry.platform)
 
+    def blob(self, repository: Repository, wanted: Descriptor, limit: int) -> bytes:
+        """A blob's bytes, of its descriptor's size and digest, `limit` bytes at most.
+
+        Raises UnsupportedManifestError for a larger one before asking, DigestMismatchError for
+        other bytes, and the RegistryErrors.
+        """
+        deadline = Deadline(self._now, self._timeouts.total)
+        return self._blobs.get(repository, wanted, limit, deadline)
+
     def _get(self, reference: Reference, deadline: Deadline, until: float) -> Answer:
         """A GET, with another try after a 404 as long as it falls before `until`."""
         pause = _FIRST_PAUSE
@@ -110,41 +119,26 @@ class RegistryClient:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _ask(self, method: str, reference: Reference, deadline: Deadline) -> Answer:
-        """One request with what we have; after a 401, once more with a fresh grant.
-
-        The answer is a 200, or the 405 of a registry that knows no HEAD.
-        """
-        repository = reference.repository
-        settings = self._settings.get(repository.registry) or RegistrySettings(repository.registry)
-        url = settings.base + _path(reference)
-        grant = self._access.kept(repository)
-        answer = self._send(method, url, grant, deadline)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            grant = self._access.renew(settings, repository, answer, deadline)
-            answer = self._send(method, url, grant, deadline)
-        no_head = method == "HEAD" and answer.status == HTTPStatus.METHOD_NOT_ALLOWED
-        if answer.status == HTTPStatus.OK or no_head:
-            return answer
-        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            self._access.forget(repository)
-        anonymous = grant is None or grant.anonymous
-        raise refusal(answer, repository.registry, str(reference), anonymous=anonymous)
-
-    def _send(self, method: str, url: str, grant: Grant | None, deadline: Deadline) -> Answer:
-        headers = {"Accept": ACCEPT, "User-Agent": CLIENT}
-        if grant is not None:
-            headers["Authorization"] = grant.authorization
-        return self._transport.send(method, url, headers, deadline=deadline, limit=MAX_MANIFEST)
+        """The answer is a 200, or the 405 of a registry that knows no HEAD."""
+        return self._exchange.ask(
+            method,
+            reference.repository,
+            f"manifests/{_name(reference)}",
+            what=str(reference),
+            deadline=deadline,
+            limit=MAX_MANIFEST,
+            accept=ACCEPT,
+            also=(HTTPStatus.METHOD_NOT_ALLOWED,) if method == "HEAD" else (),
+        )
 
 
-def _path(reference: Reference) -> str:
-    """The manifest's path. The grammar is checked here once more, where it becomes a URL."""
-    repository = make_repository(reference.repository.registry, reference.repository.path)
+def _name(reference: Reference) -> str:
+    """The last part of the manifest's path."""
     if reference.digest is not None:
-        return f"/v2/{repository.path}/manifests/{reference.digest}"
+        return reference.digest
     if reference.tag is None:
         raise InvalidReferenceError(f"{reference} has neither a tag nor a digest to look up")
-    return f"/v2/{repository.path}/manifests/{make_tag(reference.tag)}"
+    return make_tag(reference.tag)
 
 
 def _said_digest(answer: Answer) -> Digest | None:
