@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from webhook_launcher.adapters.journal import database, deliveries, deployments, intents, workloads
 from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.deliveries import Accepted, Deliveries
 from webhook_launcher.adapters.journal.deployments import Deployments
@@ -17,6 +18,9 @@ from webhook_launcher.adapters.journal.rows import time_text
 from webhook_launcher.adapters.journal.workloads import Workloads
 
 __all__ = ["Accepted", "Journal"]
+
+# Every module that owns tables; see `schema`.
+TABLES = (database, deliveries, intents, deployments, workloads)
 
 # Longer than any sender in the facts keeps redelivering (Pub/Sub: 7 days).
 _KEEP_DELIVERIES = timedelta(days=30)
@@ -42,7 +46,7 @@ class Journal:
         limit: int = 10_000,
         new_id: Callable[[], str] = _random_id,
     ) -> None:
-        self._database = Database(state)
+        self._database = Database(state, [table.SCHEMA for table in TABLES])
         self.new_id = new_id
         self.workloads = Workloads(self._database)
         self.intents = Intents(self._database, lanes, limit, new_id)
@@ -52,7 +56,10 @@ class Journal:
     def usable(self) -> None:
         """Raise JournalError unless a transaction can be committed now."""
         with self._database.transaction() as connection:
-            connection.execute("UPDATE probe SET count = (count + 1) % 1000000")
+            connection.execute(
+                "INSERT INTO probe VALUES (1, 0) "
+                "ON CONFLICT DO UPDATE SET count = (count + 1) % 1000000"
+            )
 
     def prune(self, now: datetime) -> None:
         """Forget what is older than any redelivery, and all but the newest deployments."""

@@ -9,12 +9,13 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from webhook_launcher.adapters.journal.schema import bring_up_to_date
 from webhook_launcher.adapters.journal.writer import Writer
 from webhook_launcher.core.errors import JournalError, StateLockedError
 
@@ -22,81 +23,16 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _BROKEN = "a part of this change failed before, so all of it was undone"
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE deliveries (
-    id TEXT PRIMARY KEY,              -- ours, unguessable, given to the sender
-    source TEXT NOT NULL,
-    sender_id TEXT NOT NULL,          -- the sender's own id, or a hash of the body
-    trust TEXT NOT NULL,
-    secret_id TEXT,
-    received_at TEXT NOT NULL,
-    ignored TEXT,
-    UNIQUE (source, sender_id)
-);
-CREATE INDEX deliveries_by_age ON deliveries (received_at);
-CREATE TABLE intents (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    workload TEXT NOT NULL,
-    action TEXT NOT NULL,
-    reference TEXT,
-    hint INTEGER NOT NULL DEFAULT 0,
-    origin TEXT NOT NULL,             -- JSON
-    delivery TEXT,
-    created_at TEXT NOT NULL,
-    status TEXT NOT NULL,
-    claimed INTEGER NOT NULL DEFAULT 0,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    not_before TEXT,
-    code TEXT,
-    detail TEXT,
-    deployment TEXT
-);
-CREATE INDEX intents_by_status ON intents (status, seq);
-CREATE INDEX intents_by_workload ON intents (workload, status);
-CREATE INDEX intents_by_age ON intents (created_at);
-CREATE INDEX intents_by_delivery ON intents (delivery);
-CREATE TABLE deployments (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    workload TEXT NOT NULL,
-    intent TEXT NOT NULL,
-    status TEXT NOT NULL,
-    record TEXT NOT NULL              -- JSON, the whole Deployment
-);
-CREATE INDEX deployments_by_workload ON deployments (workload, seq);
-CREATE INDEX deployments_by_intent ON deployments (intent);
-CREATE INDEX deployments_open ON deployments (seq) WHERE status = 'in_progress';
-CREATE TABLE workloads (
-    name TEXT PRIMARY KEY,
-    current TEXT,
-    previous TEXT,
-    wanted TEXT,
-    tracked TEXT,
-    seen TEXT,
-    paused INTEGER NOT NULL DEFAULT 0,
-    checked_at TEXT,
-    check_result TEXT,
-    signed_at TEXT                    -- of the newest deploy event accepted
-);
-CREATE TABLE quarantine (
-    workload TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    since TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    PRIMARY KEY (workload, digest)
-);
+SCHEMA = """
 -- Written to find out whether it can be: a transaction that changes nothing asks no disk.
-CREATE TABLE probe (count INTEGER NOT NULL);
-INSERT INTO probe VALUES (0);
+CREATE TABLE probe (only INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 """
 
 
 class Database:
     """One connection, shared by the threads under a lock; SQLite allows one writer anyway."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, tables: Sequence[str]) -> None:
         self._mutex = threading.RLock()
         self._depth = 0
         self._whole = 1  # the depth whose transaction is undone as a whole; 2 inside a batch
@@ -111,9 +47,11 @@ class Database:
                 )
                 opened.callback(self._connection.close)
                 self._connection.row_factory = sqlite3.Row
+                # Takes effect in a new file alone: what retention frees goes back to the disk.
+                self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA synchronous=FULL")
-                self._migrate()
+                bring_up_to_date(self._connection, tables)
             except sqlite3.Error as error:
                 raise JournalError(f"cannot open the journal in {state}: {error}") from error
             self._opened = opened.pop_all()
@@ -201,18 +139,6 @@ class Database:
             elif self._depth == self._whole:
                 self._connection.execute("ROLLBACK TO change")
                 self._connection.execute("RELEASE change")
-
-    def _migrate(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
-            )
-        elif version != _SCHEMA_VERSION:
-            raise JournalError(
-                f"the journal has schema {version}, this version reads {_SCHEMA_VERSION}",
-                advice="Run the launcher version that wrote it, or move the state directory aside.",
-            )
 
 
 class _Table(Protocol):

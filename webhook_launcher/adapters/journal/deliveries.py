@@ -10,6 +10,20 @@ from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.rows import time_text
 from webhook_launcher.core.model import Action, Event, Intent, Wish
 
+SCHEMA = """
+CREATE TABLE deliveries (
+    id TEXT PRIMARY KEY,              -- ours, unguessable, given to the sender
+    source TEXT NOT NULL,
+    sender_id TEXT NOT NULL,          -- the sender's own id, or a hash of the body
+    trust TEXT NOT NULL,
+    secret_id TEXT,
+    received_at TEXT NOT NULL,
+    ignored TEXT,
+    UNIQUE (source, sender_id)
+);
+CREATE INDEX deliveries_by_age ON deliveries (received_at);
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

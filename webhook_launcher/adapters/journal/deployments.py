@@ -8,6 +8,20 @@ from webhook_launcher.adapters.journal.rows import deployment_of, deployment_tex
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.model import Deployment, Status
 
+SCHEMA = """
+CREATE TABLE deployments (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workload TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    status TEXT NOT NULL,
+    record TEXT NOT NULL              -- JSON, the whole Deployment
+);
+CREATE INDEX deployments_by_workload ON deployments (workload, seq);
+CREATE INDEX deployments_by_intent ON deployments (intent);
+CREATE INDEX deployments_open ON deployments (seq) WHERE status = 'in_progress';
+"""
+
 
 class Deployments:
     """Every attempt, newest first, and the one in progress of each workload."""

@@ -15,6 +15,31 @@ from webhook_launcher.adapters.journal.rows import intent_of, origin_record, tim
 from webhook_launcher.core.errors import QueueFullError
 from webhook_launcher.core.model import Action, Intent, Status, Trust, Wish
 
+SCHEMA = """
+CREATE TABLE intents (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workload TEXT NOT NULL,
+    action TEXT NOT NULL,
+    reference TEXT,
+    hint INTEGER NOT NULL DEFAULT 0,
+    origin TEXT NOT NULL,             -- JSON
+    delivery TEXT,
+    created_at TEXT NOT NULL,
+    status TEXT NOT NULL,
+    claimed INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before TEXT,
+    code TEXT,
+    detail TEXT,
+    deployment TEXT
+);
+CREATE INDEX intents_by_status ON intents (status, seq);
+CREATE INDEX intents_by_workload ON intents (workload, status);
+CREATE INDEX intents_by_age ON intents (created_at);
+CREATE INDEX intents_by_delivery ON intents (delivery);
+"""
+
 
 class Intents:
     """Intents in the journal. `lanes` maps each configured workload to its compose project."""

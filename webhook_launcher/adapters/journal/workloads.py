@@ -9,6 +9,28 @@ from webhook_launcher.adapters.journal.rows import image_of, image_record, time_
 from webhook_launcher.core.model import Image, WorkloadState
 from webhook_launcher.core.reference import Digest, Reference, parse_reference
 
+SCHEMA = """
+CREATE TABLE workloads (
+    name TEXT PRIMARY KEY,
+    current TEXT,
+    previous TEXT,
+    wanted TEXT,
+    tracked TEXT,
+    seen TEXT,
+    paused INTEGER NOT NULL DEFAULT 0,
+    checked_at TEXT,
+    check_result TEXT,
+    signed_at TEXT                    -- of the newest deploy event accepted
+);
+CREATE TABLE quarantine (
+    workload TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    since TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (workload, digest)
+);
+"""
+
 
 class Workloads:
     """One row per workload that was ever configured."""
