@@ -17,8 +17,10 @@ from testbed.cache import cache_directory, exclusive, log_file, run_logged, say
 from testbed.errors import MachineError
 from testbed.sources import mirror_of, read_sources
 
-# Debian 12 has compose 1 only; the one binary of Debian 13's package runs there as well.
+# Debian 12 has compose 1 only and no cosign; the static binaries of Debian 13's packages run there
+# as well. cosign 3 is in no release yet.
 NEWER_SUITE = "trixie"
+NEWEST_SUITE = "sid"
 NETWORK_OPTIONS = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30")
 INSTALL_SECONDS = 900
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -94,20 +96,23 @@ def candidate(name: str, options: Sequence[str] = ()) -> str | None:
     return None
 
 
-def unpacked(name: str, options: Sequence[str] = ()) -> Path:
-    """Return the directory in the cache with the package's files, downloaded at most once."""
-    target = cached(name)
+def unpacked(name: str, suite: str | None = None) -> Path:
+    """Return the directory in the cache with the package's files, downloaded at most once.
+
+    `suite` is a Debian release other than the machine's own.
+    """
+    target = cached(name, suite)
     if target.is_dir():
         return target
     with exclusive(cache_directory() / "lock"):
         if not target.is_dir():
-            _download(name, target, options)
+            _download(name, target, suite_options(suite) if suite else [])
     return target
 
 
-def cached(name: str) -> Path:
+def cached(name: str, suite: str | None = None) -> Path:
     """Return where the package's files are once it has been unpacked."""
-    return cache_directory() / "unpacked" / name
+    return cache_directory() / "unpacked" / (f"{name}@{suite}" if suite else name)
 
 
 def _download(name: str, target: Path, options: Sequence[str]) -> None:
@@ -130,21 +135,21 @@ def _download(name: str, target: Path, options: Sequence[str]) -> None:
         files.rename(target)
 
 
-def newer_suite_options() -> list[str]:
-    """Return apt options for Debian 13 from this machine's mirror, its lists kept apart.
+def suite_options(suite: str) -> list[str]:
+    """Return apt options for another Debian release from this machine's mirror, its lists apart.
 
     Nothing of the system's apt is read but its keys, and nothing of it is written.
     """
-    home = cache_directory() / "apt"
+    home = cache_directory() / "apt" / suite
     for part in ("lists/partial", "cache/archives/partial", "etc"):
         (home / part).mkdir(parents=True, exist_ok=True)
     (home / "status").touch()
-    _write_newer_source(home / "etc" / f"{NEWER_SUITE}.sources")
+    _write_source(home / "etc" / f"{suite}.sources", suite)
     settings = {
         "Dir::State::lists": home / "lists",
         "Dir::State::status": home / "status",
         "Dir::Cache": home / "cache",
-        "Dir::Etc::sourcelist": home / "etc" / f"{NEWER_SUITE}.sources",
+        "Dir::Etc::sourcelist": home / "etc" / f"{suite}.sources",
         "Dir::Etc::sourceparts": "-",
         "Dir::Etc::preferences": "-",
         "Dir::Etc::preferencesparts": "-",
@@ -155,15 +160,15 @@ def newer_suite_options() -> list[str]:
     return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
 
 
-def _write_newer_source(path: Path) -> None:
+def _write_source(path: Path, suite: str) -> None:
     mirror = mirror_of(read_sources(), codename())
     if mirror is None:
         raise MachineError(
             "this machine's apt sources name no mirror of its own distribution",
-            "install the Docker Compose plugin (v2) by hand, then repeat",
+            "add the mirror of this machine's release to its apt sources, then repeat",
         )
     keyring = str(DEBIAN_KEYRING) if DEBIAN_KEYRING.exists() else mirror.signed_by
-    lines = ["Types: deb", f"URIs: {mirror.uri}", f"Suites: {NEWER_SUITE}", "Components: main"]
+    lines = ["Types: deb", f"URIs: {mirror.uri}", f"Suites: {suite}", "Components: main"]
     lines += [f"Signed-By: {keyring}"] if keyring else []
     fresh = path.with_suffix(f".{os.getpid()}")
     fresh.write_text("\n".join(lines) + "\n")

@@ -76,8 +76,9 @@ def compose_plugin() -> Path:
     """Return a compose v2 plugin from the cache, unpacked there at most once."""
     inside = Path("usr/libexec/docker/cli-plugins/docker-compose")
     for name in ("docker-compose-v2", "docker-compose"):
-        if (packages.cached(name) / inside).exists():
-            return packages.cached(name) / inside
+        for suite in (None, packages.NEWER_SUITE):
+            if (packages.cached(name, suite) / inside).exists():
+                return packages.cached(name, suite) / inside
     if not packages.have_apt():
         raise MachineError("there is no docker compose", "install the compose v2 plugin")
     for name in ("docker-compose-v2", "docker-compose"):
@@ -88,8 +89,29 @@ def compose_plugin() -> Path:
             "this distribution's packages have no compose v2",
             "install the compose v2 plugin by hand, then repeat",
         )
-    options = packages.newer_suite_options()
-    return _present(packages.unpacked("docker-compose", options) / inside)
+    return _present(packages.unpacked("docker-compose", packages.NEWER_SUITE) / inside)
+
+
+def cosign(major: int) -> Path | None:
+    """Return cosign 2 or 3, or None where neither PATH nor a package has it."""
+    found = on_path("cosign")
+    if found is not None and _cosign_version(found) == major:
+        return found
+    suite = {2: packages.NEWER_SUITE, 3: packages.NEWEST_SUITE}[major]
+    inside = Path("usr/bin/cosign")
+    if (packages.cached("cosign", suite) / inside).exists():
+        return packages.cached("cosign", suite) / inside
+    if not packages.have_apt() or packages.release_fields().get("ID") != "debian":
+        return None
+    return _present(packages.unpacked("cosign", suite) / inside)
+
+
+def _cosign_version(program: Path) -> int:
+    asked = subprocess.run(
+        [program, "version", "--json"], capture_output=True, text=True, timeout=60, check=False
+    )
+    match = re.search(r'"gitVersion":\s*"([^"]*)"', asked.stdout)
+    return major_version(match[1]) if match else 0
 
 
 def registry() -> Path | None:
