@@ -3,7 +3,7 @@
 All are frozen values. Times are aware datetimes in UTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -127,6 +127,19 @@ class Wish:
         if Action.RESTORE in (self.action, older.action):
             return self.action is older.action
         return self.explicit or not older.explicit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """An event and what it leads to, as the journal is asked to keep it: wishes, or why none.
+
+    Two that look alike are still two deliveries, so they compare by identity.
+    """
+
+    event: Event
+    wishes: Sequence[Wish]
+    ignored: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from webhook_launcher.adapters.journal.schema import bring_up_to_date
-from webhook_launcher.adapters.journal.writer import Writer
+from webhook_launcher.adapters.journal.writer import Result, Writer
 from webhook_launcher.core.errors import JournalError, StateLockedError
 
 T = TypeVar("T")
@@ -65,6 +65,10 @@ class Database:
         if self._owner == threading.get_ident():
             return change()
         return self._writer.write(change)
+
+    def submit(self, change: Callable[[], T], told: Callable[[Result[T]], None]) -> None:
+        """Like `write`, without waiting: `told` hears of it after the commit (`Writer.submit`)."""
+        self._writer.submit(change, told)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -4,15 +4,14 @@ An intent is *claimed* when its status is `in_progress`; a lane (compose project
 intent gives out no other, so one project is never deployed twice at a time.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from webhook_launcher.adapters.journal.additions import Additions
 from webhook_launcher.adapters.journal.database import Database, written
-from webhook_launcher.adapters.journal.rows import intent_of, origin_record, time_text
-from webhook_launcher.core.errors import QueueFullError
+from webhook_launcher.adapters.journal.rows import intent_of, time_text
 from webhook_launcher.core.model import Action, Intent, Status, Trust, Wish
 
 SCHEMA = """
@@ -65,13 +64,16 @@ class Intents:
         Raises QueueFullError, with nothing written, when too many would wait; what only replaces
         is taken, and so is the restoration of what should run, of which each workload has one.
         """
+        wished = list(wishes)
         with self._database.transaction() as connection:
-            made = [Intent(self._new_id(), wish, now, not_before=not_before) for wish in wishes]
-            grown = sum(_add(connection, intent) for intent in made)
-            repairs = all(intent.wish.action is Action.RESTORE for intent in made)
-            if grown > 0 and not repairs and self.pending() > self._limit:
-                raise QueueFullError(f"{self._limit} intents are waiting already")
+            additions = self.additions(connection, {wish.workload for wish in wished})
+            made = additions.add(wished, now, not_before)
+            additions.write()
         return made
+
+    def additions(self, connection: sqlite3.Connection, workloads: Iterable[str]) -> Additions:
+        """Several additions to the queue of these workloads, inside a transaction."""
+        return Additions(connection, workloads, self._limit, self._new_id)
 
     @written
     def claim(self, now: datetime) -> Intent | None:
@@ -211,30 +213,6 @@ class Intents:
                 (time_text(now),),
             ).fetchone()
         return datetime.fromisoformat(row["due"]) if row["due"] else None
-
-
-def _add(connection: sqlite3.Connection, intent: Intent) -> int:
-    """By how many more intents wait then: 1, less those that it replaced."""
-    wish = intent.wish
-    replaced = [old for old in _queued(connection, wish.workload) if wish.replaces(old.wish)]
-    for older in replaced:
-        _replace(connection, older, intent)
-    connection.execute(
-        "INSERT INTO intents (id, workload, action, reference, hint, origin, delivery, "
-        "created_at, not_before, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')",
-        (
-            intent.id,
-            wish.workload,
-            wish.action.value,
-            str(wish.reference) if wish.reference else None,
-            int(wish.hint),
-            json.dumps(origin_record(wish.origin)),
-            wish.origin.delivery,
-            time_text(intent.created_at),
-            time_text(intent.not_before),
-        ),
-    )
-    return 1 - len(replaced)
 
 
 def _replace(connection: sqlite3.Connection, older: Intent, newer: Intent) -> None:

@@ -1,6 +1,7 @@
 """Between the core's types and what is stored: JSON text with plain values, times in ISO 8601."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from sqlite3 import Row
@@ -86,7 +87,7 @@ def origin_of(record: dict[str, Any]) -> Origin:
     )
 
 
-def intent_of(row: Row) -> Intent:
+def intent_of(row: Row | Mapping[str, Any]) -> Intent:
     """An Intent from its row."""
     wish = Wish(
         row["workload"],

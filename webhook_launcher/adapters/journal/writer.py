@@ -20,39 +20,38 @@ T = TypeVar("T")
 # that waits for its answer takes nothing from the one that writes. A lone caller never waits.
 _GATHER = 0.001
 
+# Returns what a change returned, or raises what it raised.
+Result = Callable[[], T]
 # Around one change: left without an error, it is kept.
 Scope = Callable[[], AbstractContextManager[object]]
 
 
 class _Change(Generic[T]):
-    """Work to be done by the writer, and what came of it."""
+    """Work to be done by the writer, and what came of it; `told` is called when that is final."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(self, work: Callable[[], T], told: "Callable[[Result[T]], None]") -> None:
         self._work = work
-        self._result: T | None = None
+        self._told = told
+        self._value: T | None = None
         self._error: BaseException | None = None
-        self._answered = threading.Lock()  # held until there is an answer
-        self._answered.acquire()
 
     def run(self, transaction: Scope) -> None:
         """Do it; the writer outlives whatever it raises."""
         self._error = None
         try:
             with transaction():
-                self._result = self._work()
-        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread instead
+                self._value = self._work()
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
             self._error = error
 
     def answer(self) -> None:
         """It is committed, or has failed."""
-        self._answered.release()
+        self._told(self._result)
 
-    def wait(self) -> T:
-        """The answer: what the work returned, or what it raised."""
-        self._answered.acquire()
+    def _result(self) -> T:
         if self._error is not None:
             raise self._error
-        return self._result  # type: ignore[return-value] # set when there is no error
+        return self._value  # type: ignore[return-value] # set when there is no error
 
 
 class Writer:
@@ -70,12 +69,27 @@ class Writer:
 
     def write(self, work: Callable[[], T]) -> T:
         """Do the work with whatever else is waiting; it is on the disk when this returns."""
-        change = _Change(work)
+        answered = threading.Lock()  # held until there is an answer
+        answered.acquire()
+        results: list[Result[T]] = []
+
+        def told(result: Result[T]) -> None:
+            results.append(result)
+            answered.release()
+
+        self.submit(work, told)
+        answered.acquire()
+        return results[0]()
+
+    def submit(self, work: Callable[[], T], told: Callable[[Result[T]], None]) -> None:
+        """Do the work soon; `told` hears in the writer's thread when it is on the disk or failed.
+
+        It must be quick and raise nothing: everybody else's commit waits for it.
+        """
         with self._gate:
             if not self._open:
                 raise JournalError("the journal cannot be written: it is closed")
-            self._changes.put(change)
-        return change.wait()
+            self._changes.put(_Change(work, told))
 
     def stop(self) -> None:
         """Finish what was handed in before, then end."""
