@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -21,7 +22,7 @@ from webhook_launcher.config import Settings, parse
 from webhook_launcher.core.model import Deployment, Image, Origin, Status, Trust
 from webhook_launcher.core.reference import Digest, parse_reference
 from webhook_launcher.core.signatures import SigningKey, parse_signing_key, sign
-from webhook_launcher.sources import KINDS, receive
+from webhook_launcher.sources import KINDS, may_send, receive
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
 from webhook_launcher.web.health import Check
@@ -188,6 +189,7 @@ def edge_in(
             edge.wake,
         ),
         checks or {},
+        partial(may_send, settings.sources),
     )
     try:
         yield edge

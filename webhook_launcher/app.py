@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from flask import Flask
@@ -36,7 +37,7 @@ from webhook_launcher.poller import Poller
 from webhook_launcher.published_keys import with_key_lookups
 from webhook_launcher.resolver import Resolver
 from webhook_launcher.rollout import Rollout
-from webhook_launcher.sources import KINDS, receive
+from webhook_launcher.sources import KINDS, may_send, receive
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
 from webhook_launcher.web.health import Check
@@ -170,6 +171,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             wake,
         ),
         {**_checks(journal, engine, loops), "mounts": placement.reason},
+        partial(may_send, settings.sources),
     )
     return Service(app, journal, registry, pollers, workers)
 

@@ -133,7 +133,7 @@ def test_credentials_that_a_kind_does_not_look_at_are_refused() -> None:
     """A secret at a sender that signs nothing only looks like protection."""
     source = {"kind": "dockerhub", "token": "a-token-of-some-length", "secret": "x"}
     assert faults_of("sources.extra", source) == {
-        "sources.extra.secrets": "is not used by kind dockerhub; it proves nothing there"
+        "sources.extra.secret": "is not used by kind dockerhub; it proves nothing there"
     }
 
 

@@ -116,7 +116,7 @@ def test_every_resource_is_read() -> None:
             "harbor.example.com/acme/api:stable",
             "repo_full_name",
         ),
-        ("event_data.repository.repo_full_name", "acme/api", "repo_full_name"),
+        ("event_data.repository", {"repo_full_name": "acme/api"}, "repo_full_name"),
     ],
 )
 def test_fields_that_disagree_are_refused_by_name(field: str, value: str, said: str) -> None:
@@ -161,7 +161,7 @@ def test_one_image_pushed_to_two_repositories_in_one_second_is_two_deliveries() 
     """The time has whole seconds; without the repository the second push would be lost."""
     body = json.loads(PUSH.body)
     body["event_data"]["resources"][0]["resource_url"] = "harbor.example.com/acme/other:stable"
-    body["event_data"]["repository"]["repo_full_name"] = "acme/other"
+    body["event_data"]["repository"] |= {"repo_full_name": "acme/other", "name": "other"}
     other = read(with_body(PUSH, body), SOURCE)
     assert other.mentions != read(PUSH, SOURCE).mentions
     assert other.delivery_id != read(PUSH, SOURCE).delivery_id

@@ -82,7 +82,7 @@ def judge(settings: Settings, source: Source, delivery: Delivery, *, verified: b
     except EventError as error:
         return Verdict("reject", f"{error.code}: {error}")
     if not event.mentions:
-        return Verdict("ignored", event.ignored)
+        return Verdict("ignored", _joined(event.ignored, *event.refused))
     names = settings.workloads if source.workloads is None or not verified else source.workloads
     interests = [settings.workloads[name].interest for name in names]
     try:
@@ -92,9 +92,15 @@ def judge(settings: Settings, source: Source, delivery: Delivery, *, verified: b
             return Verdict("reject", f"{error.code}: {error}", event.mentions)
         wishes, reason = [], str(error)
     workloads = tuple(wish.workload for wish in wishes)
+    why = _joined(reason, *event.refused)
     if verified and not wishes:
-        return Verdict("ignored", reason, event.mentions)
-    return Verdict("intent", reason or None, event.mentions, workloads)
+        return Verdict("ignored", why, event.mentions)
+    return Verdict("intent", why, event.mentions, workloads)
+
+
+def _joined(*reasons: str | None) -> str | None:
+    """What was left out, and which entries of a list could not be used."""
+    return "; ".join(filter(None, reasons)) or None
 
 
 def read_recording(path: Path) -> Delivery:
@@ -146,6 +152,7 @@ def _as_read(source: Source, delivery: Delivery) -> Event:
         delivery_id=statement.delivery_id or "replayed",
         mentions=statement.mentions,
         ignored=statement.ignored,
+        refused=statement.refused,
     )
 
 

@@ -109,6 +109,19 @@ def _check_credentials(section: Section, kind: Kind) -> None:
     if wanted and not any(given[way] for way in wanted):
         needed = " or ".join(_WAYS[way][0] for way in wanted)
         section.problem("", f"needs {needed}: without it anybody could send events")
+    written = frozenset(way for way in _WAYS if given[way])
+    written |= {key for key in ("header", *kind.options) if key in section}
+    for key, message in kind.check(written).items():
+        section.problem(_spelling(section, key), message)
     for way in ("secrets", "keys"):
         if given[way] and way not in kind.credentials:
-            section.problem(way, f"is not used by kind {kind.name}; it proves nothing there")
+            section.problem(
+                _spelling(section, way), f"is not used by kind {kind.name}; it proves nothing there"
+            )
+
+
+def _spelling(section: Section, key: str) -> str:
+    """A credential as it is written there: `secrets`, `secret` or `secret_file`."""
+    keys = _WAYS[key][1] if key in _WAYS else (key,)
+    spellings = [name for one in keys for name in (one, f"{one}_file")]
+    return next((name for name in spellings if name in section), key)

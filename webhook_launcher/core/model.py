@@ -62,7 +62,8 @@ class Event:
     """An authentic delivery. Authentic is not believed: values only select among workloads.
 
     `delivery_id` is the sender's own id (or a hash of the body) and serves deduplication.
-    Without mentions, `ignored` says why there is nothing to do.
+    Without mentions, `ignored` says why there is nothing to do; `refused` says which entries of a
+    list could not be used while others could.
     """
 
     source: str
@@ -74,6 +75,7 @@ class Event:
     signed_at: datetime | None = None
     reason: str | None = None
     actor: str | None = None
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

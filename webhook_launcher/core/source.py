@@ -72,7 +72,8 @@ class Statement:
     `delivery_id` is the sender's own id or a hash of the body; None when the sender gives no id
     and its body has no time either (Quay), so that two pushes of one tag look alike: then no
     delivery is taken for a repetition, and coalescing does the rest. Without mentions, `ignored`
-    says why there is nothing to do.
+    says why there is nothing to do. `refused` says which entries of a list could not be used
+    while others could.
     """
 
     delivery_id: str | None
@@ -80,6 +81,7 @@ class Statement:
     ignored: str | None = None
     reason: str | None = None
     actor: str | None = None
+    refused: tuple[str, ...] = ()
 
 
 # A public key by its name: a token's `kid`, the URL of an SNS certificate. None when there is none.
@@ -106,6 +108,10 @@ class Kind:
     the host, which only selects among workloads, and a configured `registry` pins it.
     `punishes_errors` marks senders that block their queue, disable the hook or redeliver for days
     after a 4xx: an authentic delivery of theirs that cannot be used is answered 200.
+    `check` looks at the names of the keys that are written for a source (`secrets`, `tokens` and
+    `keys` for each of their spellings) and says which of them is wrong, and what to write instead.
+    `handshake_origins` are the senders that ask by OPTIONS whether they may send here
+    (`WebHook-Request-Origin` of CloudEvents' webhook specification, section 4).
     `jwks` says where the key set of a source's tokens is (a URL or a path), `certificates` that
     its deliveries name the certificate that signed them: both need a KeyLookup.
     """
@@ -122,3 +128,5 @@ class Kind:
     punishes_errors: bool = False
     jwks: Callable[[Source], str] | None = None
     certificates: bool = False
+    check: Callable[[frozenset[str]], Mapping[str, str]] = lambda _: {}
+    handshake_origins: frozenset[str] = frozenset()

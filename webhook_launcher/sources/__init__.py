@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
+from webhook_launcher.core.errors import AuthenticationError
 from webhook_launcher.core.model import Event, Mention
 from webhook_launcher.core.selection import is_image_tag
 from webhook_launcher.core.source import Delivery, Kind, Source, Statement
@@ -81,6 +82,7 @@ def receive(delivery: Delivery, source: Source, now: datetime) -> Event:
         signed_at=proof.signed_at,
         reason=statement.reason,
         actor=statement.actor,
+        refused=statement.refused,
     )
 
 
@@ -91,6 +93,22 @@ def read(delivery: Delivery, source: Source) -> Statement:
     if images or not statement.mentions:
         return replace(statement, mentions=images)
     return replace(statement, mentions=(), ignored="the tag is a signature's or referrers' tag")
+
+
+def may_send(sources: Mapping[str, Source], name: str, token: str | None, origin: str) -> bool:
+    """Whether a sender that asks beforehand is one of the source's kind; it proves nothing more.
+
+    A wrong token of the URL is told now, when somebody sets the sender up and looks at it.
+    """
+    source = sources.get(name)
+    if source is None or origin.lower() not in KINDS[source.kind].handshake_origins:
+        return False
+    try:
+        if source.tokens:
+            url_token(Delivery({}, b"", token), source)
+    except AuthenticationError:
+        return False
+    return True
 
 
 def _unique(body: bytes, now: datetime) -> str:

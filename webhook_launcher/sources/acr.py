@@ -1,11 +1,13 @@
 """`acr`: Azure Container Registry, by its own webhook or through Event Grid.
 
 The webhook posts one object with `action`; Event Grid posts a list of (or one of) events whose
-`data` is that object, in its own schema (`eventType`) or as CloudEvents (`type`). Neither signs;
-both can be given custom headers. learn.microsoft.com, ACR webhook reference and Event Grid schema.
+`data` is that object, in its own schema (`eventType`) or as CloudEvents (`type`); before
+CloudEvents it asks by OPTIONS whether it may. Neither signs; both can be given custom headers.
+learn.microsoft.com, ACR webhook reference and Event Grid schema.
 """
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +17,14 @@ from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
 from webhook_launcher.sources.base.body import (
     MAX_ENTRIES,
+    Entry,
     Fields,
     common_id,
     label,
     read_json,
 )
 from webhook_launcher.sources.base.credentials import static_header
+from webhook_launcher.sources.base.entries import NoPush, read_entries
 from webhook_launcher.sources.base.images import (
     agree,
     digest_of,
@@ -32,8 +36,12 @@ from webhook_launcher.sources.base.images import (
 
 _PUSHED = "Microsoft.ContainerRegistry.ImagePushed"
 _VALIDATION = "Microsoft.EventGrid.SubscriptionValidationEvent"
+# Of Azure, of Azure for the US government, and of Azure in China.
+_EVENT_GRIDS = frozenset(f"eventgrid.azure.{domain}" for domain in ("net", "us", "cn"))
 # Shown to people who then open it, so nothing but Event Grid's own host may stand there.
-_VALIDATION_URL = re.compile(r"https://[a-z0-9.-]+\.eventgrid\.azure\.net(?::[0-9]+)?/[!-~]{1,900}")
+_VALIDATION_URL = re.compile(
+    r"https://[a-z0-9.-]+\.eventgrid\.azure\.(?:net|us|cn)(?::[0-9]+)?/[!-~]{1,900}"
+)
 
 
 def authenticate(delivery: Delivery, source: Source, _now: datetime) -> Proof:
@@ -44,29 +52,31 @@ def authenticate(delivery: Delivery, source: Source, _now: datetime) -> Proof:
 def read(delivery: Delivery, source: Source) -> Statement:
     """Every pushed tag, or why there is none. Raises MalformedEventError."""
     events = _events(read_json(delivery.body))
-    mentions: list[Mention] = []
-    reasons: list[str] = []
-    for event in events:
-        name = event.text("eventType") or event.text("type")
+
+    def read_event(entry: Entry) -> Mention | NoPush:
+        event = entry.an_object()
+        name = _event_name(event)
         push = event.fields("data") if name else event
         reason = _not_a_push(event, push, name)
-        if reason:
-            reasons.append(reason)
-        else:
-            mentions.append(Mention(_pushed(event, push, source)))
-    identity = common_id([event.text("id") for event in events], delivery.body)
-    if mentions:
-        return Statement(identity, tuple(dict.fromkeys(mentions)))
-    return Statement(identity, ignored="; ".join(dict.fromkeys(reasons[:3])) or "no events")
+        return NoPush(reason) if reason else Mention(_pushed(event, push, source))
+
+    identity = common_id([event.part("id") for event in events], delivery.body)
+    return replace(read_entries(events, read_event, "no events"), delivery_id=identity)
 
 
-def _events(body: Any) -> tuple[Fields, ...]:
-    entries = body if isinstance(body, list) else [body]
-    if len(entries) > MAX_ENTRIES or not all(isinstance(entry, dict) for entry in entries):
-        raise MalformedEventError("the body is neither a JSON object nor a short list of them")
-    if len(entries) == 1:
-        return (Fields(entries[0]),)
-    return tuple(Fields(entry, f"[{index}]") for index, entry in enumerate(entries))
+def _events(body: Any) -> tuple[Entry, ...]:
+    if not isinstance(body, list):
+        return (Entry(body, ""),)
+    if len(body) > MAX_ENTRIES:
+        raise MalformedEventError(f"the body has more than {MAX_ENTRIES} events")
+    return tuple(Entry(value, f"[{index}]") for index, value in enumerate(body))
+
+
+def _event_name(event: Fields) -> str | None:
+    """What Event Grid calls it, in its own schema or in CloudEvents'; None for the webhook."""
+    own, cloud = event.text("eventType"), event.text("type")
+    agree(own, event.at("eventType"), cloud, event.at("type"))
+    return own or cloud
 
 
 def _not_a_push(event: Fields, push: Fields, name: str | None) -> str | None:
@@ -95,7 +105,9 @@ def _validation(content: Fields) -> str:
 
 def _pushed(event: Fields, push: Fields, source: Source) -> Reference:
     target, request = push.fields("target"), push.fields("request")
-    host = host_of(source, request.text("host"), request.at("host"))
+    named, server = request.text("host"), push.text("loginServer")
+    agree(named, request.at("host"), server, push.at("loginServer"))
+    host = host_of(source, named or server, request.at("host"))
     path, tag = target.required_text("repository"), target.required_text("tag")
     repository = repository_of(host, path, target.at("repository"))
     agree(event.text("subject"), event.at("subject"), f"{path}:{tag}", target.at("tag"))
@@ -110,4 +122,5 @@ KIND = Kind(
     credentials=frozenset({"secrets", "tokens"}),
     needs_registry=False,
     header="Authorization",
+    handshake_origins=_EVENT_GRIDS,
 )

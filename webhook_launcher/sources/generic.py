@@ -6,6 +6,7 @@ an HMAC (`hmac`), by Standard Webhooks keys, by a static header, or by the URL's
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +14,9 @@ from webhook_launcher.core.errors import MalformedEventError
 from webhook_launcher.core.model import Mention
 from webhook_launcher.core.reference import Reference, Repository
 from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
-from webhook_launcher.sources.base.body import delivery_id, label, read_fields_or_form
+from webhook_launcher.sources.base.body import Entry, delivery_id, label, read_fields_or_form
 from webhook_launcher.sources.base.credentials import standard_webhook, static_header
+from webhook_launcher.sources.base.entries import NoPush, read_entries
 from webhook_launcher.sources.base.images import (
     agree,
     digest_of,
@@ -47,20 +49,27 @@ def read(delivery: Delivery, source: Source) -> Statement:
     fields = _paths(source, "fields")
     header = source.options.get("id_header")
     sent = delivery.header(header) if isinstance(header, str) else None
-    sent = sent or (fields["id"].text(body) if "id" in fields else None)
+    sent = sent or (fields["id"].text(body, numbers=True) if "id" in fields else None)
     identity = delivery_id(sent, delivery.body) if sent else None
     actor = label(fields["actor"].find(body)) if "actor" in fields else None
     for path, wanted in _conditions(source):
         if not _fits(path.find(body), wanted):
             return Statement(identity, ignored=f"{path} is not {wanted}", actor=actor)
     each = source.options.get("each")
-    entries = each.entries(body) if isinstance(each, Path) else [body]
-    found = [_image(entry, fields, source) for entry in entries]
-    # A digest alone is no push of something that a workload could follow.
-    mentions = dict.fromkeys(Mention(image) for image in found if image and image.tag)
-    if not mentions:
-        return Statement(identity, ignored="the delivery names no image with a tag", actor=actor)
-    return Statement(identity, tuple(mentions), actor=actor)
+    entries = each.entries(body) if isinstance(each, Path) else [Entry(body, "")]
+    statement = read_entries(entries, lambda entry: _pushed(entry, fields, source))
+    return replace(statement, delivery_id=identity, actor=actor)
+
+
+def _pushed(entry: Entry, fields: Mapping[str, Path], source: Source) -> Mention | NoPush:
+    """A digest alone is no push of something that a workload could follow."""
+    try:
+        image = _image(entry.value, fields, source)
+    except MalformedEventError as error:
+        if not entry.path:
+            raise
+        raise type(error)(f"{entry.path}: {error}", advice=error.advice()) from error
+    return Mention(image) if image and image.tag else NoPush("no image with a tag is named")
 
 
 def _image(entry: Any, fields: Mapping[str, Path], source: Source) -> Reference | None:
@@ -80,9 +89,14 @@ def _image(entry: Any, fields: Mapping[str, Path], source: Source) -> Reference 
 
 
 def _repository(said: str, source: Source, field: str) -> Repository:
-    """A path in the configured registry, or a whole name where none is configured."""
-    if source.registry is not None:
-        return repository_of(source.registry, said.removeprefix(f"{source.registry}/"), field)
+    """A path in the configured registry, or a whole name: a host in it must be the configured one.
+
+    What is a host is Docker's rule: a first part with a dot or a port, or `localhost`.
+    """
+    first, slash, _ = said.partition("/")
+    whole = slash and (first == "localhost" or any(mark in first for mark in ".:["))
+    if source.registry is not None and not whole:
+        return repository_of(source.registry, said, field)
     reference = reference_of(said, source, field)
     if reference.tag or reference.digest:
         raise MalformedEventError(f"{field} is not a repository alone; map it as reference")
@@ -92,7 +106,7 @@ def _repository(said: str, source: Source, field: str) -> Repository:
 def _with_tag_and_digest(image: Reference, entry: Any, fields: Mapping[str, Path]) -> Reference:
     tag, digest = image.tag, image.digest
     if "tag" in fields:
-        said = fields["tag"].text(entry)
+        said = fields["tag"].text(entry, numbers=True)
         agree(tag, "the reference's tag", said, str(fields["tag"]))
         tag = tag_of(said, str(fields["tag"])) if said else tag
     if "digest" in fields:
@@ -139,6 +153,21 @@ def _when(value: object) -> tuple[tuple[Path, str], ...]:
     return tuple((path_option(at), text_option(_as_text(wanted))) for at, wanted in value.items())
 
 
+def _check(written: frozenset[str]) -> Mapping[str, str]:
+    """What proves a delivery must be there, and what is there must prove something."""
+    if "hmac" in written:
+        needed = {} if "secrets" in written else {"hmac": "needs secret_file: the key of the MAC"}
+        unused = {"keys", "header"} & written
+        return needed | dict.fromkeys(unused, "is not used beside hmac; keep one of them")
+    if "keys" in written:
+        unused = {"secrets", "header"} & written
+        advice = "is not used beside keys; add hmac to sign with the secret, or keep one of them"
+        return dict.fromkeys(unused, advice)
+    if "header" in written and "secrets" not in written:
+        return {"header": "needs secret_file: the value that the header must carry"}
+    return {}
+
+
 KIND = Kind(
     "generic",
     authenticate,
@@ -154,4 +183,5 @@ KIND = Kind(
         "hmac": mac_option,
     },
     required_options=frozenset({"fields"}),
+    check=_check,
 )

@@ -10,8 +10,9 @@ from datetime import datetime
 from webhook_launcher.core.model import Mention
 from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
-from webhook_launcher.sources.base.body import read_fields
+from webhook_launcher.sources.base.body import Entry, read_fields
 from webhook_launcher.sources.base.credentials import url_token
+from webhook_launcher.sources.base.entries import read_entries
 from webhook_launcher.sources.base.images import agree, located, tag_of
 
 
@@ -25,14 +26,17 @@ def read(delivery: Delivery, source: Source) -> Statement:
     fields = read_fields(delivery.body)
     if "updated_tags" not in fields:
         return Statement(None, ignored="the notification is about no push")
-    tags = fields.texts("updated_tags")
+    tags = fields.entries("updated_tags")
     if not tags:
         return Statement(None, ignored="no tag was updated")
     # Where a push went is in `docker_url` alone: quay.io is not assumed, `name` is not believed.
     pushed = located(fields.required_text("docker_url"), source, "docker_url").repository
     agree(pushed.path, "docker_url", fields.text("repository"), "repository")
-    mentions = (Mention(Reference(pushed, tag_of(tag, "updated_tags"))) for tag in tags)
-    return Statement(None, tuple(dict.fromkeys(mentions)))
+
+    def read_tag(entry: Entry) -> Mention:
+        return Mention(Reference(pushed, tag_of(entry.a_text(), entry.path)))
+
+    return read_entries(tags, read_tag)
 
 
 KIND = Kind(

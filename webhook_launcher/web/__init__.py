@@ -4,11 +4,14 @@ from collections.abc import Mapping
 
 from flask import Flask, Response
 
-from webhook_launcher.web import api, health, hooks, problems
+from webhook_launcher.web import api, handshake, health, hooks, problems
 
 
 def create_app(
-    intake: hooks.Intake, console: api.Console, checks: Mapping[str, health.Check]
+    intake: hooks.Intake,
+    console: api.Console,
+    checks: Mapping[str, health.Check],
+    may_send: handshake.MaySend = lambda *_: False,
 ) -> Flask:
     """The WSGI application."""
     app = Flask("webhook_launcher", static_folder=None)
@@ -17,6 +20,8 @@ def create_app(
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined] # DefaultJSONProvider has it
     problems.install(app)
+    # Before the POST of the same paths, whose own OPTIONS would win otherwise.
+    app.register_blueprint(handshake.blueprint(may_send))
     app.register_blueprint(hooks.blueprint(intake))
     app.register_blueprint(api.blueprint(console))
     app.register_blueprint(health.blueprint(checks))

@@ -133,9 +133,10 @@ def _accept(intake: Intake, source: Source, delivery: Delivery) -> tuple[Respons
         delivery=accepted.id,
         intents=[intent.id for intent in accepted.intents],
         ignored=accepted.ignored,
+        refused=list(event.refused),
         duplicate=accepted.duplicate,
     )
-    return _answer(accepted)
+    return _answer(accepted, event)
 
 
 def _tell(level: int, what: str, source: Source, **fields: object) -> None:
@@ -173,7 +174,7 @@ def _origin(event: Event) -> Origin:
     )
 
 
-def _answer(accepted: Accepted) -> tuple[Response, int]:
+def _answer(accepted: Accepted, event: Event) -> tuple[Response, int]:
     body: dict[str, object] = {"delivery": accepted.id}
     if accepted.duplicate:
         body["duplicate"] = True
@@ -189,5 +190,7 @@ def _answer(accepted: Accepted) -> tuple[Response, int]:
         ]
     else:
         body["ignored"] = accepted.ignored or "nothing to do"
+    if event.refused:
+        body["refused"] = list(event.refused)
     fresh = accepted.intents and not accepted.duplicate
     return jsonify(body), 202 if fresh else 200

@@ -59,20 +59,12 @@ class Fields:
             raise MalformedEventError(f"{self.at(name)} is not an object")
         return Fields(value, self.at(name))
 
-    def list_of_fields(self, name: str) -> tuple["Fields", ...]:
-        """A list of objects; empty when it is absent or null."""
+    def entries(self, name: str) -> tuple["Entry", ...]:
+        """A list whose entries may be anything; empty when it is absent or null."""
         return tuple(
-            Fields(_an_object(value, f"{self.at(name)}[{index}]"), f"{self.at(name)}[{index}]")
+            Entry(value, f"{self.at(name)}[{index}]")
             for index, value in enumerate(self._list(name))
         )
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """A list of non-empty strings; empty when it is absent or null."""
-        found = self._list(name)
-        for index, value in enumerate(found):
-            if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
-                raise MalformedEventError(f"{self.at(name)}[{index}] is not a short string")
-        return tuple(found)
 
     def at(self, name: str) -> str:
         """The path of a field, as error texts show it."""
@@ -87,6 +79,29 @@ class Fields:
         if len(value) > MAX_ENTRIES:
             raise MalformedEventError(f"{self.at(name)} has more than {MAX_ENTRIES} entries")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a list before anybody asked what it is; MalformedEventError names its place."""
+
+    value: Any
+    path: str
+
+    def an_object(self) -> Fields:
+        """The entry, which must be an object."""
+        return Fields(_an_object(self.value, self.path or "the body"), self.path)
+
+    def a_text(self) -> str:
+        """The entry, which must be a short string and not empty."""
+        if not isinstance(self.value, str) or not 0 < len(self.value) <= MAX_TEXT:
+            raise MalformedEventError(f"{self.path} is not a short string")
+        return self.value
+
+    def part(self, name: str) -> str | None:
+        """A text of the entry for the delivery's id, None where there is none."""
+        found = self.value.get(name) if isinstance(self.value, dict) else None
+        return found if isinstance(found, str) else None
 
 
 def read_fields(body: bytes) -> Fields:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webhook_launcher.core.errors import MalformedEventError
-from webhook_launcher.sources.base.body import MAX_ENTRIES, MAX_TEXT
+from webhook_launcher.sources.base.body import MAX_ENTRIES, MAX_TEXT, Entry
 
 _MAX_STEPS = 16
 
@@ -34,23 +34,34 @@ class Path:
                 return None
         return value
 
-    def text(self, value: Any) -> str | None:
-        """The text there; None when it is absent, null or empty. MalformedEventError else."""
+    def text(self, value: Any, *, numbers: bool = False) -> str | None:
+        """The text there; None when it is absent, null or empty. MalformedEventError else.
+
+        With `numbers` a whole number counts as its digits: ids and tags are often numbers. One
+        with a fraction never does, since 1.10 and 1.1 are one number and two tags.
+        """
         found = self.find(value)
         if found is None or found == "":
             return None
+        if numbers and isinstance(found, float):
+            raise MalformedEventError(
+                f"{self} is a number with a fraction",
+                advice=f"Let the sender write {self} as text, in quotes.",
+            )
+        if numbers and isinstance(found, int) and not isinstance(found, bool):
+            found = str(found)
         if not isinstance(found, str) or len(found) > MAX_TEXT:
             raise MalformedEventError(f"{self} is not a short string")
         return found
 
-    def entries(self, value: Any) -> list[Any]:
+    def entries(self, value: Any) -> list[Entry]:
         """The list there; empty when it is absent or null. MalformedEventError else."""
         found = self.find(value)
         if found is None:
             return []
         if not isinstance(found, list) or len(found) > MAX_ENTRIES:
             raise MalformedEventError(f"{self} is not a list of at most {MAX_ENTRIES} entries")
-        return found
+        return [Entry(entry, f"{self}[{index}]") for index, entry in enumerate(found)]
 
 
 def path_option(value: object) -> Path:

@@ -5,10 +5,13 @@ v1 (up to 2.8) and v2 (3.0) differ in the content type only. One event per reque
 but it is a list. distribution.github.io/distribution/about/notifications.
 """
 
+from dataclasses import replace
+
 from webhook_launcher.core.model import Mention
 from webhook_launcher.core.reference import Digest, Reference
 from webhook_launcher.core.source import Source, Statement
-from webhook_launcher.sources.base.body import Fields, common_id, label
+from webhook_launcher.sources.base.body import Entry, Fields, common_id, label
+from webhook_launcher.sources.base.entries import NoPush, read_entries
 from webhook_launcher.sources.base.images import (
     agree,
     digest_of,
@@ -35,22 +38,21 @@ def read_notifications(fields: Fields, source: Source, body: bytes) -> Statement
 
     Raises MalformedEventError, ContradictionError when a digest or tag and its URL disagree.
     """
-    events = fields.list_of_fields("events")
-    mentions: list[Mention] = []
-    reasons: list[str] = []
-    actor = None
-    for event in events:
+    events = fields.entries("events")
+    actors: list[str] = []
+
+    def read(entry: Entry) -> Mention | NoPush:
+        event = entry.an_object()
         reason = _not_a_push(event)
         if reason:
-            reasons.append(reason)
-            continue
-        mentions.append(Mention(_pushed(event, source)))
-        actor = actor or label(event.fields("actor").values.get("name"))
-    identity = common_id([event.text("id") for event in events], body)
-    if mentions:
-        return Statement(identity, tuple(dict.fromkeys(mentions)), actor=actor)
-    ignored = "; ".join(sorted(set(reasons))) or "the envelope has no events"
-    return Statement(identity, ignored=ignored)
+            return NoPush(reason)
+        mention = Mention(_pushed(event, source))
+        actors.extend(filter(None, [label(event.fields("actor").values.get("name"))]))
+        return mention
+
+    identity = common_id([event.part("id") for event in events], body)
+    statement = read_entries(events, read, "the envelope has no events")
+    return replace(statement, delivery_id=identity, actor=actors[0] if actors else None)
 
 
 def _not_a_push(event: Fields) -> str | None:
