@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 # A machine with an engine, compose and a registry around the command that follows.
 MACHINE := $(PYTHON) dev/machine.py run $(if $(KEEP),--keep) --
+# Another engine, with the containerd image store, and the newest compose.
+SECOND := $(PYTHON) dev/machine.py run --if-possible --engine 26.1 --compose newest --
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 IMAGE = webhook-launcher:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help venv lock check format test test-fast demo bench bench-receive fuzz image clean
+.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive fuzz image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +27,7 @@ lock: venv ## resolve requirements/*.in anew into requirements/*.txt
 	$(LOCK) --upgrade --output-file requirements/run.txt requirements/run.in
 	$(LOCK) --upgrade --output-file requirements/build.txt requirements/build.in
 	$(LOCK) --upgrade --output-file requirements/dev.txt requirements/dev.in
+	$(LOCK) --upgrade --output-file requirements/compose.txt requirements/compose.in
 
 check: venv ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .
@@ -36,8 +39,12 @@ format: venv ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: check ## every test, on a real engine
+test: check ## every test, on a real engine, and the main job on a second one
 	$(MACHINE) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(if $(PYTEST_ARGS),,$(SECOND) $(BIN)/python -m pytest -m second_engine)
+
+test-engines: venv ## the engine tests on every engine and compose there is
+	$(PYTHON) dev/engines.py $(PYTEST_ARGS)
 
 test-fast: venv ## the tests that need no engine
 	$(BIN)/python -m pytest -m "not engine" $(PYTEST_ARGS)

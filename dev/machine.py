@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Run a command on a machine that has a Docker Engine, compose v2 and a loopback registry.
 
-    python3 dev/machine.py run [--keep] -- COMMAND [ARGUMENT...]
+    python3 dev/machine.py run [--keep] [--engine E] [--compose C] -- COMMAND [ARGUMENT...]
     python3 dev/machine.py stop DIRECTORY
 
 What the developer has is used as it is. What is missing is started for COMMAND alone and ended
 after it; as root on Debian or Ubuntu a missing engine is installed (never started as a service),
 and the compose plugin, the registry and busybox are unpacked into a cache. Any number of runs fit
 side by side.
+
+`--engine` and `--compose` take other releases than the machine's own, on Debian as root; the engine
+is then always one of the run's own. With `--if-possible` a developer who cannot have them is told
+so, and COMMAND is not run; in CI that is a failure.
 
 COMMAND gets DOCKER_HOST, LAUNCHER_TEST_REGISTRY (host:port), LAUNCHER_TEST_REGISTRY_LOG (a file),
 LAUNCHER_TEST_BUSYBOX (a static busybox), a longer PATH and, if compose is ours, DOCKER_CONFIG.
@@ -25,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from testbed import engine, programs, registry
+from testbed import engine, programs, registry, releases
 from testbed.cache import cache_directory, say
 from testbed.errors import MachineError
 from testbed.record import Record, abandoned_records, new_record, open_record
@@ -50,19 +54,20 @@ class InterruptedRunError(Exception):
         self.number = number
 
 
-def prepare(record: Record) -> dict[str, str]:
+def prepare(record: Record, release: str | None, compose: str | None) -> dict[str, str]:
     """Find or make everything, and return the environment for COMMAND."""
     began = time.monotonic()
     env = dict(os.environ)
     links = record.directory / "bin"
     links.mkdir()
     env["PATH"] = f"{links}:{programs.search_path()}"
-    found = engine.reachable_host()
-    env["DOCKER_HOST"] = found or engine.start(record)
+    found = None if release else engine.reachable_host()
+    chosen = releases.ENGINES[release] if release else None
+    env["DOCKER_HOST"] = found or engine.start(record, chosen)
     docker = programs.docker()
     _link(links, docker)
-    if not programs.compose_works(docker):
-        plugin = programs.compose_plugin()
+    if compose or not programs.compose_works(docker):
+        plugin = releases.compose_plugin(compose) if compose else programs.compose_plugin()
         plugins = record.directory / "docker" / "cli-plugins"
         plugins.mkdir(parents=True)
         _link(plugins, plugin)
@@ -106,13 +111,19 @@ def clear_abandoned() -> None:
             say(f"{error}; {error.advice}")
 
 
-def run(command: Sequence[str], *, keep: bool) -> int:
+def run(
+    command: Sequence[str],
+    *,
+    keep: bool,
+    release: str | None = None,
+    compose: str | None = None,
+) -> int:
     """Run COMMAND on a machine and return its exit status."""
     clear_abandoned()
     record = new_record()
     env: dict[str, str] = {}
     try:
-        env = prepare(record)
+        env = prepare(record, release, compose)
         status = _follow(command, env)
         record.kept = keep
     except InterruptedRunError as interrupted:
@@ -184,6 +195,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     verbs = parser.add_subparsers(dest="verb", required=True)
     runner = verbs.add_parser("run", help="run COMMAND on a machine")
     runner.add_argument("--keep", action="store_true", help="leave the machine running")
+    runner.add_argument("--if-possible", action="store_true", help="else 0 without COMMAND")
+    runner.add_argument("--engine", choices=releases.ENGINES, help="another engine")
+    runner.add_argument("--compose", choices=releases.COMPOSES, help="another compose")
     runner.add_argument("command", nargs="+", metavar="COMMAND")
     stopper = verbs.add_parser("stop", help="end a machine that was kept")
     stopper.add_argument("directory", type=Path)
@@ -196,7 +210,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     _on_signals(_interrupt)
     try:
         if arguments.verb == "run":
-            return run(arguments.command, keep=arguments.keep)
+            if arguments.if_possible and not releases.possible() and not os.environ.get("CI"):
+                say("this is not root on Debian: no other engine can be had here, so not run")
+                return 0
+            return run(
+                arguments.command,
+                keep=arguments.keep,
+                release=arguments.engine,
+                compose=arguments.compose,
+            )
         stop(open_record(arguments.directory.resolve()))
     except MachineError as error:
         say(f"{error}; {error.advice}")

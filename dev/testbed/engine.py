@@ -24,6 +24,7 @@ from testbed.cache import log_file, say
 from testbed.errors import MachineError
 from testbed.leftovers import end_leftovers
 from testbed.record import Record, end_program
+from testbed.releases import EngineRelease
 
 START_SECONDS = 60
 # Containers are killed first; what remains is the engine's own goodbye.
@@ -98,16 +99,21 @@ def socket_of(record: Record) -> Path:
     return record.directory / "docker.sock"
 
 
-def start(record: Record) -> str:
-    """Start an engine of our own and return its address once it answers."""
+def start(record: Record, release: EngineRelease | None = None) -> str:
+    """Start an engine of our own and return its address once it answers.
+
+    Of another release than the machine's, it still runs containers by the machine's runc.
+    """
     programs.install_engine()
+    path = release.search_path() if release else programs.search_path()
     bridge = f"wl{secrets.token_hex(4)}"
     record.bridge = bridge
     record.write()
     pool = network.claim_pool(bridge)
     configuration = record.directory / "daemon.json"
-    configuration.write_text(json.dumps(_settings(record, bridge, pool), indent=1))
-    command = programs.on_path("dockerd")
+    settings = {**_settings(record, bridge, pool), **(release.settings if release else {})}
+    configuration.write_text(json.dumps(settings, indent=1))
+    command = shutil.which("dockerd", path=path)
     if command is None:
         raise MachineError("dockerd is not on PATH", "look into the package docker.io")
     arguments = [
@@ -123,7 +129,7 @@ def start(record: Record) -> str:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=os.environ | {"PATH": programs.search_path()},
+            env=os.environ | {"PATH": path},
             start_new_session=True,
         )
     record.add_program("engine", started)

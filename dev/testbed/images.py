@@ -12,7 +12,7 @@ import json
 import platform
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.reference import Digest, Reference, parse_reference
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+INDEX_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
 _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 _LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _NANO = 1_000_000_000
@@ -121,6 +122,17 @@ class TestRegistry:
         reference = parse_reference(f"{self.host}/{repository}:{tag}")
         return _image(reference, manifest, config)
 
+    def push_index(self, repository: str, tag: str, recipe: Recipe) -> Image:
+        """The same as an index, as buildx pushes it: an attestation comes before our platform."""
+        single = self.push(repository, f"{tag}-single", recipe)
+        attestation = _manifest(b"{}", [])
+        self._upload(repository, b"{}")
+        self.put_manifest(repository, f"{tag}-attestation", attestation)
+        index = _index(self.manifest(repository, f"{tag}-single"), attestation)
+        digest = self.put_manifest(repository, tag, index, INDEX_TYPE)
+        reference = parse_reference(f"{self.host}/{repository}:{tag}").at(digest)
+        return replace(single, reference=reference, digest=digest, media_type=INDEX_TYPE)
+
     def put_manifest(
         self, repository: str, reference: str, body: bytes, media_type: str = MANIFEST_TYPE
     ) -> Digest:
@@ -189,6 +201,23 @@ def _manifest(config: bytes, layers: Sequence[bytes]) -> bytes:
         "config": descriptor(_CONFIG_TYPE, config),
         "layers": [descriptor(_LAYER_TYPE, layer) for layer in layers],
     }
+    return json.dumps(document).encode()
+
+
+def _index(own: bytes, attestation: bytes) -> bytes:
+    def entry(body: bytes, architecture: str, system: str) -> dict[str, Any]:
+        return {
+            "mediaType": MANIFEST_TYPE,
+            "size": len(body),
+            "digest": digest_of(body),
+            "platform": {"architecture": architecture, "os": system},
+        }
+
+    entries = [
+        entry(attestation, "unknown", "unknown"),
+        entry(own, _ARCHITECTURE, "linux"),
+    ]
+    document = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}
     return json.dumps(document).encode()
 
 

@@ -1,7 +1,8 @@
 """Debian packages: installed where there is no other way, else unpacked into the cache.
 
-Unpacking touches nothing on the machine and needs no root: the compose plugin, the registry and
-the static busybox come that way. Only an engine has to be installed.
+Unpacking touches nothing on the machine and needs no root: the compose plugin, the registry, the
+static busybox and engines of other releases come that way. Only the machine's own engine has to be
+installed.
 """
 
 import os
@@ -123,16 +124,25 @@ def _download(name: str, target: Path, options: Sequence[str]) -> None:
     target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_directory(), prefix="unpack-") as scratch:
         files = Path(scratch) / "files"
-        fetch = ["apt-get", *NETWORK_OPTIONS, "-o", "APT::Sandbox::User=root", *options]
-        there = ["env", f"--chdir={scratch}"]
-        done = run_logged([*there, *fetch, "download", name], log, seconds=INSTALL_SECONDS)
-        archives = list(Path(scratch).glob("*.deb"))
-        if not done or len(archives) != 1:
+        archive = _fetched(name, Path(scratch), options, log)
+        if archive is None:  # lists older than the mirror
+            refresh(log, options)
+            archive = _fetched(name, Path(scratch), options, log)
+        if archive is None:
             raise MachineError(f"apt-get could not download {name}", f"read {log}, then repeat")
-        if not run_logged(["dpkg-deb", "-x", str(archives[0]), str(files)], log, seconds=120):
+        if not run_logged(["dpkg-deb", "-x", str(archive), str(files)], log, seconds=120):
             raise MachineError(f"dpkg-deb could not unpack {name}", f"read {log}, then repeat")
         # The rename comes last: a directory under this name is a finished one.
         files.rename(target)
+
+
+def _fetched(name: str, scratch: Path, options: Sequence[str], log: Path) -> Path | None:
+    """Return the package's archive in `scratch`, or None."""
+    fetch = ["apt-get", *NETWORK_OPTIONS, "-o", "APT::Sandbox::User=root", *options]
+    there = ["env", f"--chdir={scratch}"]
+    done = run_logged([*there, *fetch, "download", name], log, seconds=INSTALL_SECONDS)
+    archives = list(scratch.glob("*.deb"))
+    return archives[0] if done and len(archives) == 1 else None
 
 
 def suite_options(suite: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from testbed import packages
 from testbed.errors import MachineError
 
+COMPOSE_PLUGIN = Path("usr/libexec/docker/cli-plugins/docker-compose")
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -74,22 +75,26 @@ def major_version(text: str) -> int:
 
 def compose_plugin() -> Path:
     """Return a compose v2 plugin from the cache, unpacked there at most once."""
-    inside = Path("usr/libexec/docker/cli-plugins/docker-compose")
     for name in ("docker-compose-v2", "docker-compose"):
         for suite in (None, packages.NEWER_SUITE):
-            if (packages.cached(name, suite) / inside).exists():
-                return packages.cached(name, suite) / inside
+            if (packages.cached(name, suite) / COMPOSE_PLUGIN).exists():
+                return packages.cached(name, suite) / COMPOSE_PLUGIN
     if not packages.have_apt():
         raise MachineError("there is no docker compose", "install the compose v2 plugin")
     for name in ("docker-compose-v2", "docker-compose"):
         if major_version(packages.candidate(name) or "") >= 2:
-            return _present(packages.unpacked(name) / inside)
+            return plugin_in(packages.unpacked(name))
     if packages.release_fields().get("ID") != "debian":
         raise MachineError(
             "this distribution's packages have no compose v2",
             "install the compose v2 plugin by hand, then repeat",
         )
-    return _present(packages.unpacked("docker-compose", packages.NEWER_SUITE) / inside)
+    return plugin_in(packages.unpacked("docker-compose", packages.NEWER_SUITE))
+
+
+def plugin_in(unpacked: Path) -> Path:
+    """Return the compose plugin of an unpacked package."""
+    return _present(unpacked / COMPOSE_PLUGIN)
 
 
 def cosign(major: int) -> Path | None:

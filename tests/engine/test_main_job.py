@@ -13,6 +13,7 @@ from tests.engine.stage import Stage, current, eventually, idle, script
 pytestmark = pytest.mark.engine
 
 
+@pytest.mark.second_engine
 def test_a_signed_push_becomes_the_proved_running_container(stage: Stage) -> None:
     """The whole promise in one line: the digest that was pushed is the digest that runs."""
     stage.push(Recipe("one"))
@@ -36,6 +37,7 @@ def test_a_signed_push_becomes_the_proved_running_container(stage: Stage) -> Non
     assert deployment["image"]["manifest"] == two.manifest
 
 
+@pytest.mark.second_engine
 @pytest.mark.parametrize(
     "behaviour", [Behaviour.EXITS, Behaviour.NEVER_HEALTHY, Behaviour.EXITS_WELL]
 )
@@ -88,6 +90,7 @@ def test_a_first_deployment_that_fails_leaves_nothing_half_started(stage: Stage)
     assert good["status"] == "success"
 
 
+@pytest.mark.second_engine
 def test_a_digest_that_is_not_in_the_registry_changes_nothing(stage: Stage) -> None:
     """Exactly the named digest runs, or nothing changes."""
     one = stage.push(Recipe("one"))
@@ -142,6 +145,7 @@ def test_a_tag_moved_twice_in_a_second_ends_at_the_newest(stage: Stage) -> None:
     assert len(launcher.history("web")) <= 3
 
 
+@pytest.mark.second_engine
 def test_two_services_on_one_image_move_and_return_together(stage: Stage) -> None:
     """Half a release is a release nobody tested: one failing service takes both back."""
     other = free_port()
@@ -182,6 +186,7 @@ def test_duplicate_forged_and_replayed_deliveries_lead_to_one_deployment(stage: 
     assert len(launcher.history("web")) == 2  # the first look, and one for the push
 
 
+@pytest.mark.second_engine
 def test_the_poll_alone_finds_a_moved_tag_and_mends_what_was_removed_or_changed(
     stage: Stage,
 ) -> None:
@@ -202,6 +207,7 @@ def test_the_poll_alone_finds_a_moved_tag_and_mends_what_was_removed_or_changed(
     eventually(lambda: stage.serves() == "two" and idle(launcher))
 
 
+@pytest.mark.second_engine
 def test_an_operator_rolls_back_and_no_look_undoes_it(stage: Stage) -> None:
     """A rollback that the next poll reverts is no rollback."""
     one = stage.push(Recipe("one"))
@@ -262,6 +268,7 @@ def test_an_inline_project_with_a_command_tracker_and_hooks_works_as_the_seed_di
     assert stage.serves() == "two"
 
 
+@pytest.mark.second_engine
 def test_a_killed_launcher_finishes_what_it_had_begun(stage: Stage) -> None:
     """Power cuts come in the middle: the newest wanted release runs after the restart."""
     one = stage.push(Recipe("one"))
@@ -343,6 +350,7 @@ def test_send_waits_for_the_result_and_exits_by_it(stage: Stage) -> None:
     assert stage.serves() == "two"
 
 
+@pytest.mark.second_engine
 def test_pruning_does_not_take_the_rollback_away(stage: Stage) -> None:
     """A digest-only image is dangling: without keep-tags a prune would end the way back."""
     one = stage.push(Recipe("one"))

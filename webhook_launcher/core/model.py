@@ -181,8 +181,9 @@ class Image:
     """The registry says this reference is digest D; every byte behind it was hashed by us.
 
     `digest` is what was asked and is pulled (index or manifest); `manifest` and `config` are the
-    digests of this engine's platform manifest and its config, both None when the image was
-    adopted from the engine and not read from a registry (then `config` holds the engine's id).
+    digests of this engine's platform manifest and its config. When the image was adopted from the
+    engine and not read from a registry, `config` holds the engine's id of it, and `manifest` what
+    the engine tells of it, if anything.
     """
 
     reference: Reference

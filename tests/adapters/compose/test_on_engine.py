@@ -42,7 +42,7 @@ def test_the_pinned_digest_runs_and_the_tag_does_not_matter(
     project = host.project({"web": {"image": f"{first.reference.repository}:stable"}})
     host.deploy(project, first)
     container = only(host, project)
-    assert container.image == first.config
+    assert container.image in first.ids
     assert host.served(container.id).endswith("v1")
 
 
@@ -64,7 +64,7 @@ def test_a_new_release_replaces_the_container(host: Host, images: list[Image]) -
     after = only(host, project)
     assert after.id != before.id
     assert after.name == before.name
-    assert after.image == images[1].config
+    assert after.image in images[1].ids
 
 
 def test_the_same_release_again_changes_nothing(host: Host, images: list[Image]) -> None:
@@ -83,7 +83,7 @@ def test_two_services_on_one_image_move_together(host: Host, images: list[Image]
     for release in images:
         assert host.deploy(project, release) == ("jobs", "web")
         found = host.engine.containers(project.name, ["web", "jobs"])
-        assert {container.image for container in found} == {release.config}
+        assert {container.image for container in found} <= release.ids
 
 
 def test_other_services_are_left_alone(
@@ -163,7 +163,7 @@ def test_an_inline_document_runs(host: Host, images: list[Image]) -> None:
     project = host.project({"server": {"environment": {"A": "1"}}}, inline=True)
     for release in images:
         assert host.deploy(project, release) == ("server",)
-        assert only(host, project, "server").image == release.config
+        assert only(host, project, "server").image in release.ids
 
 
 def test_without_an_engine_the_project_can_be_read_and_not_started(
@@ -246,7 +246,7 @@ def test_a_program_that_ignores_term_is_replaced_after_its_grace(
     project = host.project({"web": web})
     host.deploy(project, stubborn)
     host.deploy(project, images[1])
-    assert only(host, project).image == images[1].config
+    assert only(host, project).image in images[1].ids
 
 
 def test_a_taken_port_is_told_and_the_service_starts_when_it_is_free(

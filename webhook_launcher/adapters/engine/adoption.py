@@ -18,7 +18,7 @@ def adopt_image(
     or when the engine knows no digest for it: built here, loaded, or of another repository.
     """
     running = [container for container in containers if container.running]
-    if len({container.image for container in running}) != 1:
+    if len({(container.image, container.manifest) for container in running}) != 1:
         return None
     first = running[0]
     inspected = client.find_image(first.image)
@@ -35,7 +35,10 @@ def adopt_image(
         return None
     tag = named.tag if named and named.repository == repository else None
     return Image(
-        Reference(repository, tag, chosen.digest), chosen.digest, config=Digest(first.image)
+        Reference(repository, tag, chosen.digest),
+        chosen.digest,
+        manifest=Digest(first.manifest) if first.manifest else None,
+        config=Digest(first.image),
     )
 
 
