@@ -99,7 +99,8 @@ def test_a_kept_image_survives_pruning_and_an_unkept_one_does_not(
     host.docker("image", "prune", "--force", "--filter", f"label=pruned-by={repository}")
     listed = host.docker("image", "ls", "--all", "--quiet", "--no-trunc").splitlines()
     assert not kept.ids.isdisjoint(listed)
-    assert other.ids.isdisjoint(listed)
+    # The containerd store has it under the name of its digest, and so prunes none of them.
+    assert other.ids.isdisjoint(listed) is (host.engine.versions()["store"] == "overlay2")
     host.engine.pull(kept)
 
 
