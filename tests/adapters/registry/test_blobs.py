@@ -8,7 +8,7 @@ from tests.adapters.registry.conftest import MakeClient
 from tests.adapters.registry.fake import Auth, FakeRegistry, Reply, Seen, sha256, sha512
 from webhook_launcher.adapters.registry import Credential, RegistryClient, RegistrySettings
 from webhook_launcher.adapters.registry.blobs import checked_place
-from webhook_launcher.adapters.registry.manifest import Descriptor
+from webhook_launcher.adapters.registry.document import Descriptor
 from webhook_launcher.core.errors import (
     DigestMismatchError,
     ManifestNotFoundError,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from webhook_launcher.adapters.registry.manifest import MANIFEST_TYPES, Descriptor, Index
+from webhook_launcher.adapters.registry.document import Descriptor
+from webhook_launcher.adapters.registry.manifest import MANIFEST_TYPES, Index
 from webhook_launcher.adapters.registry.platform import choose
 from webhook_launcher.core.errors import UnsupportedManifestError
 from webhook_launcher.core.model import Platform

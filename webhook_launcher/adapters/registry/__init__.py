@@ -7,6 +7,7 @@ Top to bottom, each file uses only those below it::
     exchange      one question, asked as who we are there
     access        who we are: challenges answered, tokens kept until they expire
     manifest      a manifest's bytes -> Index or Manifest      platform   which entry is ours
+    document      what both are made of, read strictly
     refusals      a status code -> the error that says who must act
     transport     one request, one bounded answer              connection  its time and size
     challenge     WWW-Authenticate      realm  may credentials go there?

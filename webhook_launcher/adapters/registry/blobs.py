@@ -19,8 +19,9 @@ from http import HTTPStatus
 from urllib.parse import urljoin
 
 from webhook_launcher.adapters.registry.access import CLIENT
+from webhook_launcher.adapters.registry.document import Descriptor
 from webhook_launcher.adapters.registry.exchange import Exchange
-from webhook_launcher.adapters.registry.manifest import Descriptor, proven_digest
+from webhook_launcher.adapters.registry.manifest import proven_digest
 from webhook_launcher.adapters.registry.settings import (
     RegistrySettings,
     hostname,

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from webhook_launcher.adapters.registry.blobs import Blobs
+from webhook_launcher.adapters.registry.document import Descriptor
 from webhook_launcher.adapters.registry.exchange import Exchange
 from webhook_launcher.adapters.registry.manifest import (
     ACCEPT,
     INDEX_TYPES,
     MANIFEST_TYPES,
     MAX_MANIFEST,
-    Descriptor,
     Index,
     Manifest,
     parse_manifest,

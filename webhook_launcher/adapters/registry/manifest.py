@@ -10,6 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from webhook_launcher.adapters.registry.document import (
+    Descriptor,
+    OddDocumentError,
+    as_descriptor,
+    as_object,
+    list_of,
+    parse_document,
+    shown,
+)
 from webhook_launcher.core import strict_json
 from webhook_launcher.core.errors import (
     DigestMismatchError,
@@ -34,23 +43,7 @@ _CONFIG_TYPES = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 )
-_SCHEMA_VERSION = 2
-_KEYS = frozenset(
-    {"schemaVersion", "mediaType", "manifests", "config", "layers", "digest", "size"}
-    | {"platform", "os", "architecture", "variant"}
-)
-_FOLDED_KEYS = frozenset(key.casefold() for key in _KEYS)
 _MAX_WORD = 64  # characters of an os, architecture or variant
-
-
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    """What a document says of another one: to be believed only once its bytes are hashed."""
-
-    media_type: str
-    digest: Digest
-    size: int
-    platform: Platform | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,80 +95,41 @@ def parse_manifest(body: bytes, content_type: str, what: str) -> Index | Manifes
     """
     try:
         return _parse(body, content_type)
-    except (strict_json.StrictJsonError, InvalidReferenceError, _OddError) as error:
+    except (strict_json.StrictJsonError, InvalidReferenceError, OddDocumentError) as error:
         raise UnsupportedManifestError(f"{what} is no image that can be run: {error}") from error
-
-
-class _OddError(Exception):
-    """What is wrong with a document."""
 
 
 def _parse(body: bytes, content_type: str) -> Index | Manifest:
     if content_type not in INDEX_TYPES + MANIFEST_TYPES:
-        raise _OddError(f"the registry sends it as {_shown(content_type)}")
-    document = _object(strict_json.loads(body), "the document")
-    if document.get("schemaVersion") != _SCHEMA_VERSION:
-        raise _OddError("its schemaVersion is not 2")
-    if document.get("mediaType", content_type) != content_type:
-        raise _OddError(f"its mediaType is not the Content-Type, {content_type}")
-    if "manifests" in document and ("layers" in document or "config" in document):
-        raise _OddError("it is an index and a manifest at once")
+        raise OddDocumentError(f"the registry sends it as {shown(content_type)}")
+    document = parse_document(body, content_type)
     if content_type in INDEX_TYPES:
-        entries = [_entry(entry) for entry in _list(document, "manifests")]
+        entries = [_entry(entry) for entry in list_of(document, "manifests")]
         return Index(content_type, tuple(entry for entry in entries if entry is not None))
-    for layer in _list(document, "layers"):
-        _descriptor(layer, "a layer")
-    config = _descriptor(document.get("config"), "its config")
+    for layer in list_of(document, "layers"):
+        as_descriptor(layer, "a layer")
+    config = as_descriptor(document.get("config"), "its config")
     if config.media_type not in _CONFIG_TYPES:
-        raise _OddError(f"its config is {_shown(config.media_type)}: an artifact, not an image")
+        raise OddDocumentError(
+            f"its config is {shown(config.media_type)}: an artifact, not an image"
+        )
     return Manifest(content_type, config)
 
 
 def _entry(value: Any) -> Descriptor | None:
     """An index's entry; None for what is no image manifest with a platform."""
-    entry = _object(value, "an entry")
+    entry = as_object(value, "an entry")
     if entry.get("mediaType") not in MANIFEST_TYPES or entry.get("platform") is None:
         return None
-    platform = _object(entry["platform"], "a platform")
+    platform = as_object(entry["platform"], "a platform")
     os, architecture = _word(platform, "os"), _word(platform, "architecture")
     found = Platform(os, architecture, _word(platform, "variant") or None)
-    plain = _descriptor(entry, "an entry")
+    plain = as_descriptor(entry, "an entry")
     return Descriptor(plain.media_type, plain.digest, plain.size, found)
-
-
-def _descriptor(value: Any, name: str) -> Descriptor:
-    fields = _object(value, name)
-    media_type, digest, size = (fields.get(key) for key in ("mediaType", "digest", "size"))
-    if not isinstance(media_type, str) or not isinstance(digest, str):
-        raise _OddError(f"{name} has no mediaType or digest")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise _OddError(f"{name} has no size")
-    return Descriptor(media_type, Digest(digest), size)
-
-
-def _object(value: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise _OddError(f"{name} is not an object")
-    for key in value:
-        if key not in _KEYS and key.casefold() in _FOLDED_KEYS:
-            raise _OddError(f"{name} has the key {_shown(key)} in unusual case")
-    return value
-
-
-def _list(document: Mapping[str, Any], key: str) -> list[Any]:
-    value = document.get(key)
-    if not isinstance(value, list):
-        raise _OddError(f"it has no list of {key}")
-    return value
 
 
 def _word(platform: Mapping[str, Any], key: str) -> str:
     value = platform.get(key, "")
     if not isinstance(value, str) or len(value) > _MAX_WORD or not value.isascii():
-        raise _OddError(f"a platform's {key} is not a word")
+        raise OddDocumentError(f"a platform's {key} is not a word")
     return value
-
-
-def _shown(text: str) -> str:
-    """Foreign text made safe for a log line: quoted, escaped and cut."""
-    return ascii(text[:80])

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from webhook_launcher.adapters.registry.manifest import Descriptor, Index
+from webhook_launcher.adapters.registry.document import Descriptor
+from webhook_launcher.adapters.registry.manifest import Index
 from webhook_launcher.core.errors import UnsupportedManifestError
 from webhook_launcher.core.model import Platform
 
