@@ -137,6 +137,50 @@ def test_credentials_that_a_kind_does_not_look_at_are_refused() -> None:
     }
 
 
+KEY = {"id": "k", "secret": "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="}
+MAC = {"header": "X-Signature"}
+TOKEN = "a-token-of-some-length"
+
+
+@pytest.mark.parametrize(
+    ("given", "faults"),
+    [
+        ({"hmac": MAC, "token": TOKEN}, {"hmac": "needs secret_file"}),
+        ({"hmac": MAC, "keys": [KEY]}, {"hmac": "needs secret_file", "keys": "not used"}),
+        ({"hmac": MAC, "secret": "s", "keys": [KEY]}, {"keys": "not used beside hmac"}),
+        ({"hmac": MAC, "secret": "s", "header": "X-Token"}, {"header": "not used beside hmac"}),
+        ({"keys": [KEY], "secret": "s"}, {"secret": "not used beside keys"}),
+        ({"keys": [KEY], "secrets": [{"id": "a", "secret": "s"}]}, {"secrets": "not used"}),
+        ({"keys": [KEY], "secret_file": "/no/such/file"}, {"secret_file": "not used"}),
+        ({"token": TOKEN, "header": "X-Token"}, {"header": "needs secret_file"}),
+        ({"hmac": {"header": ""}, "token": TOKEN}, {"hmac": "needs secret_file"}),
+    ],
+)
+def test_what_proves_a_generic_delivery_is_there_and_nothing_else(
+    given: dict[str, Any], faults: dict[str, str]
+) -> None:
+    """A MAC without key lets nobody in; a secret that nothing asks for only looks like one."""
+    source = {"kind": "generic", "fields": {"reference": "image"}, **given}
+    found = faults_of("sources.extra", source)
+    for key, words in faults.items():
+        assert words in found[f"sources.extra.{key}"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"hmac": MAC, "secret": "s", "token": TOKEN},
+        {"keys": [KEY], "token": TOKEN},
+        {"secret": "s", "header": "X-Token"},
+        {"token": TOKEN},
+    ],
+)
+def test_a_url_token_may_stand_beside_every_proof(given: dict[str, Any]) -> None:
+    """It is a second layer, never unused."""
+    settings = good("sources.extra", {"kind": "generic", "fields": {"reference": "i"}, **given})
+    assert settings.sources["extra"].kind == "generic"
+
+
 @pytest.mark.parametrize(
     ("token", "words"),
     [

@@ -144,15 +144,16 @@ def test_a_row_names_the_credentials_and_trust_of_the_code(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_the_example_of_a_kind_is_a_valid_source(kind: str, tmp_path: Path) -> None:
+def test_the_examples_of_a_kind_are_valid_sources(kind: str, tmp_path: Path) -> None:
     """What is copied from the documentation must pass `check`."""
     text = section(read("docs/senders.md"), f"## {kind}")
-    example = next(block for block in blocks(text, "yaml") if f"kind: {kind}\n" in block)
+    examples = [block for block in blocks(text, "yaml") if f"kind: {kind}\n" in block]
+    assert examples
     configuration = "workloads: {web: {image: ghcr.io/acme/web, track: none, compose: "
     configuration += "{inline: {services: {app: {}}}}}}\nsources:\n"
-    configuration += "".join(f"  {line}\n" for line in example.splitlines())
+    configuration += "".join(f"  {line}\n" for text in examples for line in text.splitlines())
     settings = parse(with_dummies(configuration, tmp_path), tmp_path / "config.yml", KINDS)
-    assert [source.kind for source in settings.sources.values()] == [kind]
+    assert [source.kind for source in settings.sources.values()] == [kind] * len(examples)
 
 
 def test_the_kinds_that_are_answered_200_are_named() -> None:
@@ -279,6 +280,17 @@ def test_the_readmes_workflow_is_the_examples() -> None:
     """Two copies of one workflow would drift apart."""
     assert read("examples/github-actions.yml") in blocks(read("README.md"), "yaml")
     assert yaml.safe_load(read("examples/github-actions.yml"))["jobs"]
+
+
+def test_the_documents_gitlab_job_is_the_examples() -> None:
+    """The document shows the job that matters, shortened; what it has must be in the file."""
+    text = section(read("docs/senders.md"), "### github-oidc with GitLab CI")
+    shown = yaml.safe_load(blocks(text, "yaml")[1])["deploy"]
+    whole = yaml.safe_load(read("examples/gitlab-ci.yml"))["deploy"]
+    assert {key: whole[key] for key in shown if key != "script"} == {
+        key: value for key, value in shown.items() if key != "script"
+    }
+    assert any(shown["script"][0].strip() in step for step in whole["script"])
 
 
 # ── the rest ─────────────────────────────────────────────────────────────────────────────────

@@ -43,6 +43,28 @@ def test_a_configured_registry_replaces_the_regions() -> None:
         assert read(delivery, own).mentions == expected
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "registry.cn-beijing.aliyuncs.com",
+        "registry-vpc.cn-beijing.aliyuncs.com",
+        "acme-registry.cn-beijing.cr.aliyuncs.com",
+        "crpi-0123456789abcdef.cn-beijing.personal.cr.aliyuncs.com",
+    ],
+)
+def test_a_region_that_is_not_the_configured_registrys_is_refused(host: str) -> None:
+    """The same name in two regions is two repositories."""
+    with pytest.raises(ContradictionError, match=r"repository\.region is cn-hangzhou"):
+        read(PUSH, replace(SOURCE, registry=host))
+    assert read(PUSH, replace(SOURCE, registry=host.replace("beijing", "hangzhou"))).mentions
+
+
+def test_a_host_that_names_no_region_is_believed() -> None:
+    """It is the operator's own, in front of the registry."""
+    own = replace(SOURCE, registry="images.example.com")
+    assert read(PUSH, own).mentions == (pushed("images.example.com/acme/web:stable", D1),)
+
+
 def test_a_push_without_tag_is_ignored() -> None:
     """`latest` is not invented."""
     assert read(changed(PUSH, ("push_data.tag", "")), SOURCE).ignored

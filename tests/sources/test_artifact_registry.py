@@ -26,6 +26,7 @@ from webhook_launcher.core.errors import (
     AuthenticationError,
     ContradictionError,
     MalformedEventError,
+    UnreadableBodyError,
 )
 from webhook_launcher.core.model import Trust
 from webhook_launcher.core.source import KEY_LOOKUP
@@ -216,6 +217,16 @@ class TestMessage:
         assert statement.mentions == ()
         assert statement.ignored
         assert KINDS["artifact-registry"].punishes_errors
+
+    @pytest.mark.parametrize("body", [b"Hello", b"\xff\x00", b"", b'{"action": "INSERT"', b"[1]"])
+    def test_an_unwrapped_message_of_anything_is_no_unreadable_body(self, body: bytes) -> None:
+        """Without wrapper any publisher's bytes are the body; 400 would bring them back for days.
+
+        `web` answers 200 to every MalformedEventError of this kind but UnreadableBodyError.
+        """
+        with pytest.raises(MalformedEventError) as refused:
+            read(with_body(PUSH, body), SOURCE)
+        assert not isinstance(refused.value, UnreadableBodyError)
 
     def test_data_that_is_not_base64_is_ignored(self) -> None:
         """It is nothing of a registry's."""

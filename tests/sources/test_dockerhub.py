@@ -64,6 +64,7 @@ def test_a_bare_name_is_an_official_image() -> None:
         ("repository.repo_name", "nginx"),
         ("repository.namespace", "library"),
         ("repository.name", "nginx"),
+        ("repository.repo_url", "https://hub.docker.com/_/nginx"),
     )
     assert read(official, SOURCE).mentions == (pushed("docker.io/library/nginx:stable"),)
 
@@ -100,6 +101,36 @@ def test_what_cannot_be_read_is_refused(change: tuple[str, Any]) -> None:
     """Nothing that is not a repository or a tag becomes one by being cleaned up."""
     with pytest.raises(MalformedEventError):
         read(changed(PUSH, change), SOURCE)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hub.docker.com/r/acme/api",
+        "https://registry.hub.docker.com/u/acme/api/",
+        "https://hub.docker.com/_/web",
+        "https://hub.docker.com/r/acme/api/tags",
+    ],
+)
+def test_a_page_of_another_repository_is_refused(url: str) -> None:
+    """`repo_url` says it once more."""
+    with pytest.raises(ContradictionError, match=r"repo_name and repository\.repo_url"):
+        read(changed(PUSH, ("repository.repo_url", url)), SOURCE)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hub.docker.com/r/acme/web/",
+        "https://registry.hub.docker.com/u/acme/web/",
+        "https://hub.docker.com/repository/docker/acme/other",
+        "",
+        None,
+    ],
+)
+def test_a_page_that_says_nothing_else_does_not_matter(url: str | None) -> None:
+    """Only the forms that are known to name the repository count."""
+    assert read(changed(PUSH, ("repository.repo_url", url)), SOURCE).mentions
 
 
 def test_a_repository_that_is_not_its_parts_is_refused() -> None:

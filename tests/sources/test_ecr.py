@@ -5,6 +5,7 @@ import pytest
 
 from tests.sources.senders import (
     D1,
+    D2,
     MISSING,
     NOW,
     SECRET,
@@ -27,6 +28,7 @@ from webhook_launcher.sources import read, receive
 SOURCE = source("ecr", secrets=secrets(SECRET))
 PUSH = recorded("ecr")
 HOST = "210987654321.dkr.ecr.eu-central-1.amazonaws.com"
+ARN = "arn:aws:ecr:eu-central-1:210987654321:repository/acme/web"
 CLOUD: dict[str, Any] = {
     "specversion": "1.0",
     "id": "c1",
@@ -101,6 +103,42 @@ def test_a_configured_registry_is_a_pin() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("210987654321.dkr-ecr.eu-central-1.on.aws", "eu-central-1"),
+        ("210987654321.dkr.ecr-fips.us-east-1.amazonaws.com", "us-east-1"),
+        ("210987654321.dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+    ],
+)
+def test_other_names_of_one_registry_are_that_registry(host: str, region: str) -> None:
+    """The event has account and region only; dual-stack and FIPS hosts are the same registry."""
+    [mention] = read(changed(PUSH, ("region", region)), replace(SOURCE, registry=host)).mentions
+    assert str(mention.reference).startswith(f"{host}/acme/web:stable")
+    with pytest.raises(ContradictionError, match="account and region"):
+        read(changed(PUSH, ("region", "us-west-2")), replace(SOURCE, registry=host))
+
+
+@pytest.mark.parametrize(
+    ("arn", "field"),
+    [
+        ("arn:aws:ecr:us-east-1:210987654321:repository/acme/web", "region"),
+        ("arn:aws:ecr:eu-central-1:000000000000:repository/acme/web", "account"),
+        ("arn:aws:ecr:eu-central-1:210987654321:repository/acme/api", "repository-name"),
+    ],
+)
+def test_a_resource_that_is_another_repository_is_refused(arn: str, field: str) -> None:
+    """The ARN says account, region and name once more."""
+    with pytest.raises(ContradictionError, match=rf"resources\[1\] and .*{field}"):
+        read(changed(PUSH, ("resources", [ARN, arn])), SOURCE)
+
+
+def test_a_resource_that_says_the_same_or_is_no_repository_does_not_matter() -> None:
+    """EventBridge leaves the list empty today."""
+    for resources in ([ARN], ["arn:aws:s3:::bucket"], [], None):
+        assert read(changed(PUSH, ("resources", resources)), SOURCE).mentions
+
+
+@pytest.mark.parametrize(
     "body",
     [
         CLOUD,
@@ -137,6 +175,10 @@ def test_a_generic_cloudevent_names_its_registry() -> None:
         {"subject": "acme/api:stable"},
         {"source": "urn:aws:ecr:eu-central-1:210987654321:repository/acme/api"},
         {"data": {**CLOUD["data"], "registryId": "000000000000"}},
+        {"data": {**CLOUD["data"], "repository": "acme/api"}},
+        {"data": {**CLOUD["data"], "tag": "v9"}},
+        {"data": {**CLOUD["data"], "digest": D2}},
+        {"data": {**CLOUD["data"], "registryUrl": "registry.example.com"}},
     ],
 )
 def test_cloudevents_fields_that_disagree_are_refused(change: dict[str, Any]) -> None:

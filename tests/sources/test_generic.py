@@ -247,6 +247,43 @@ class TestMapping:
         named = mapped({"reference": "i", "id": "n"})
         assert read(with_body(PUSH, {"i": "a/b:v1", "n": "1"}), named).delivery_id == "1"
 
+    def test_whole_numbers_are_ids_and_tags(self) -> None:
+        """Build numbers are numbers in most senders' JSON; a text of digits says the same."""
+        fields = {"repository": "r", "tag": "t", "id": "n"}
+        given = mapped(fields, registry="ghcr.io")
+        for build in (8812, "8812"):
+            statement = read(with_body(PUSH, {"r": "a/b", "t": build, "n": build}), given)
+            assert statement.mentions == (pushed("ghcr.io/a/b:8812"),)
+            assert statement.delivery_id == "8812"
+
+    @pytest.mark.parametrize("value", [1.1, 1e3, True, False, [1], {"a": 1}])
+    @pytest.mark.parametrize("field", ["t", "n"])
+    def test_other_values_are_neither(self, field: str, value: object) -> None:
+        """1.10 and 1.1 are one number and two tags, so which was meant cannot be known."""
+        given = mapped({"repository": "r", "tag": "t", "id": "n"}, registry="ghcr.io")
+        body = with_body(PUSH, {"r": "a/b", "t": "v1", "n": "1", field: value})
+        with pytest.raises(MalformedEventError, match=rf"^{field} is ") as refused:
+            read(body, given)
+        if isinstance(value, float):
+            assert "in quotes" in refused.value.advice()
+
+    @pytest.mark.parametrize("field", ["r", "d"])
+    def test_a_number_is_no_repository_and_no_digest(self, field: str) -> None:
+        """Nobody means one."""
+        body = {"r": "a/b", "t": "v1", "d": D1, field: 5}
+        with pytest.raises(MalformedEventError):
+            found(body, {"repository": "r", "tag": "t", "digest": "d"}, "ghcr.io")
+
+    def test_a_repository_may_name_the_configured_host_and_no_other(self) -> None:
+        """`evil.example/web` is a legal path inside our registry, and never what was meant."""
+        fields = {"repository": "r", "tag": "t"}
+        expected = (pushed("docker.io/acme/web:v1"),)
+        for said in ("acme/web", "docker.io/acme/web", "index.docker.io/acme/web"):
+            assert found({"r": said, "t": "v1"}, fields, "docker.io") == expected
+        for said in ("evil.example/acme/web", "localhost/acme/web", "[::1]:5000/acme/web"):
+            with pytest.raises(ContradictionError, match=r"^r is "):
+                found({"r": said, "t": "v1"}, fields, "docker.io")
+
     def test_a_source_without_mapping_reads_nothing(self) -> None:
         """Even if the configuration let it through."""
         with pytest.raises(MalformedEventError, match="fields"):
@@ -305,6 +342,11 @@ class TestPackageUrls:
         assert self.found("pkg:oci/web?tag=v1", "ghcr.io") == (pushed("ghcr.io/web:v1"),)
         with pytest.raises(MalformedEventError):
             self.found("pkg:oci/web?tag=v1")
+
+    def test_a_name_that_is_not_the_repositorys_is_refused(self) -> None:
+        """The last part of `repository_url` is the name; `web` stored as `api` is nobody's."""
+        with pytest.raises(ContradictionError, match="repository_url"):
+            self.found("pkg:oci/web?repository_url=ghcr.io/acme/api&tag=v1")
 
     @pytest.mark.parametrize("url", ["pkg:golang/example.com/a@v1", "pkg:docker/a@v1", "x", "pkg:"])
     def test_other_types_are_no_images(self, url: str) -> None:

@@ -108,12 +108,25 @@ def test_what_cannot_be_read_is_refused(change: tuple[str, Any]) -> None:
         read(changed(PUSH, change), SOURCE)
 
 
-@pytest.mark.parametrize("last", ["Web/v2", "Api/stable"])
-def test_a_url_that_names_something_else_is_refused(last: str) -> None:
-    """`html_url` repeats name and version."""
-    url = f"https://git.example.com:3000/Acme/-/packages/container/{last}"
+@pytest.mark.parametrize("named", ["Acme/Web/v2", "Acme/Api/stable", "Evil/Web/stable"])
+def test_a_url_that_names_something_else_is_refused(named: str) -> None:
+    """`html_url` repeats owner, name and version."""
+    owner, _, last = named.partition("/")
+    url = f"https://git.example.com:3000/{owner}/-/packages/container/{last}"
     with pytest.raises(ContradictionError, match="html_url"):
         read(changed(PUSH, ("package.html_url", url)), SOURCE)
+
+
+def test_an_owner_that_has_two_names_is_refused() -> None:
+    """Old versions call it `username`, later ones both."""
+    with pytest.raises(ContradictionError, match=r"owner\.login and package\.owner\.username"):
+        read(changed(PUSH, ("package.owner.username", "Evil")), SOURCE)
+
+
+def test_gitea_below_a_path_of_a_shared_host() -> None:
+    """ROOT_URL may have one; the registry is at the root of the host all the same."""
+    url = "https://git.example.com:3000/gitea/Acme/-/packages/container/Web/stable"
+    assert read(changed(PUSH, ("package.html_url", url)), SOURCE).mentions == (IMAGE,)
 
 
 def test_a_name_of_several_parts_is_encoded_in_the_url() -> None:

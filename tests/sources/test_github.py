@@ -209,19 +209,31 @@ def test_what_cannot_be_read_is_refused(changes: list[tuple[str, Any]]) -> None:
         (f"{CONTAINER}.manifest.digest", D2),
         ("package.package_version.package_url", "ghcr.io/acme/web:other"),
         ("package.package_version.package_url", "ghcr.io/acme/api:stable"),
+        ("package.package_version.package_url", "ghcr.io.evil.example/acme/web:stable"),
+        ("package.package_version.package_url", f"ghcr.io/acme/web@{D2}"),
+        ("package.package_version.version", D2),
+        ("package.package_version.name", D2),
+        ("registry_package", {"name": "other"}),
     ],
 )
 def test_fields_that_disagree_are_refused_by_name(field: str, value: str) -> None:
     """Which of the two is true cannot be known here."""
-    with pytest.raises(ContradictionError, match=r"container_metadata|package_url"):
+    with pytest.raises(
+        ContradictionError, match=r"container_metadata|package_url|registry_package"
+    ):
         read(changed(PUSH, (field, value)), SOURCE)
 
 
 def test_the_configured_registry_is_used() -> None:
     """GitHub Enterprise Server has a registry of its own; the payload does not decide it."""
-    own = replace(SOURCE, registry="containers.github.example.com")
-    [mention] = read(PUSH, own).mentions
-    assert str(mention.reference).startswith("containers.github.example.com/acme/web:stable@")
+    host = "containers.github.example.com"
+    own = replace(SOURCE, registry=host)
+    path = "package.package_version.package_url"
+    for url in (f"https://{host.upper()}/Acme/Web:stable", f"{host}/acme/web@{D1}", ""):
+        [mention] = read(changed(PUSH, (path, url)), own).mentions
+        assert str(mention.reference).startswith(f"{host}/acme/web:stable@")
+    with pytest.raises(ContradictionError, match="the source's registry"):
+        read(PUSH, own)
 
 
 @pytest.mark.parametrize("identity", [None, "", "x" * 201, "with\ttab", "ümlaut"])

@@ -1,18 +1,21 @@
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.sources.senders import D1, NOW, changed, options, recorded, source, with_body
 from tests.sources.tokens import PUBLIC_KEYS, STRANGER, bearing, token
 from webhook_launcher.core.errors import AuthenticationError, MalformedEventError
 from webhook_launcher.core.model import Mention, Trust
 from webhook_launcher.core.reference import parse_reference
-from webhook_launcher.core.source import KEY_LOOKUP, Delivery
+from webhook_launcher.core.source import KEY_LOOKUP, Delivery, Source
 from webhook_launcher.sources import KINDS, receive
 from webhook_launcher.sources.github_oidc import GITHUB, audience_of
 
+ROOT = Path(__file__).parents[2]
 KIND = KINDS["github-oidc"]
 IDENTITY = {
     "repository_id": 74,
@@ -136,46 +139,108 @@ def test_the_body_is_a_deploy_event() -> None:
         receive(sent(with_body(DEPLOY, {"type": "deploy", "image": "x"})), SOURCE, NOW)
 
 
-def test_gitlab_ci_is_the_same_shape() -> None:
-    """Another issuer with its own key set and its own ids."""
-    pins = {
-        "issuer": "https://gitlab.example.com",
-        "jwks": "https://gitlab.example.com/oauth/discovery/keys",
-        "project_id": 20,
-        "namespace_id": 72,
-        "ref": "main",
-        "ref_type": "branch",
-        "ref_protected": True,
-    }
+GITLAB = "https://gitlab.example.com"
+# As GitLab documents them: ids and booleans are text, times are numbers, one audience.
+GITLAB_CLAIMS: dict[str, Any] = {
+    "iss": GITLAB,
+    "sub": "project_path:acme/web:ref_type:branch:ref:main",
+    "iat": SECONDS,
+    "nbf": SECONDS - 5,
+    "exp": SECONDS + 3600,
+    "jti": "235b3a54-b797-45c7-ae9a-f72d7bc6ef5b",
+    "namespace_id": "72",
+    "namespace_path": "acme",
+    "project_id": "20",
+    "project_path": "acme/web",
+    "user_id": "1",
+    "user_login": "alice",
+    "user_email": "alice@example.com",
+    "user_access_level": "developer",
+    "user_identities": [{"provider": "github", "extern_uid": "2435223452345"}],
+    "pipeline_id": "574",
+    "pipeline_source": "push",
+    "job_id": "302",
+    "ref": "main",
+    "ref_type": "branch",
+    "ref_path": "refs/heads/main",
+    "ref_protected": "true",
+    "groups_direct": ["acme"],
+    "environment": "production",
+    "environment_protected": "true",
+    "deployment_tier": "production",
+    "environment_action": "start",
+    "runner_id": 1,
+    "runner_environment": "self-hosted",
+    "sha": "714a629c0b401fdce83e847fc9589983fc6f46bc",
+    "project_visibility": "private",
+    "ci_config_ref_uri": "gitlab.example.com/acme/web//.gitlab-ci.yml@refs/heads/main",
+    "ci_config_sha": "714a629c0b401fdce83e847fc9589983fc6f46bc",
+}
+
+
+def gitlab() -> Source:
+    """The source that the documentation shows."""
+    text = (ROOT / "docs/senders.md").read_text("utf-8")
+    block = text.partition("### github-oidc with GitLab CI")[2].partition("```yaml\n")[2]
+    pins = yaml.safe_load(block.partition("```")[0])["gitlab-ci"]["identity"]
     parsed = KIND.options["identity"](pins)
-    own = replace(SOURCE, options={"identity": parsed, KEY_LOOKUP: PUBLIC_KEYS.get})
-    claims = {
-        "iss": "https://gitlab.example.com",
-        "aud": audience_of(DEPLOY.body),
-        "iat": SECONDS,
-        "exp": SECONDS + 300,
-        "jti": "j1",
-        "project_id": "20",
-        "namespace_id": "72",
-        "project_path": "acme/web",
-        "ref": "main",
-        "ref_type": "branch",
-        "ref_protected": "true",
-        "pipeline_source": "push",
-    }
-    event = receive(bearing(DEPLOY, token(claims)), own, NOW)
+    return replace(SOURCE, options={"identity": parsed, KEY_LOOKUP: PUBLIC_KEYS.get})
+
+
+def of_gitlab(body: bytes, **changes: Any) -> Delivery:
+    """As the job of examples/gitlab-ci.yml sends it: its `aud`, with the variable expanded."""
+    job = yaml.safe_load((ROOT / "examples/gitlab-ci.yml").read_text("utf-8"))["deploy"]
+    audience = job["id_tokens"]["LAUNCHER_TOKEN"]["aud"]
+    audience = audience.replace("$DEPLOY_BODY_SHA256", sha256(body).hexdigest())
+    claims = {**GITLAB_CLAIMS, "aud": audience, **changes}
+    return bearing(replace(DEPLOY, body=body), token(claims))
+
+
+def test_a_job_of_gitlab_ci_deploys() -> None:
+    """Another issuer with its own key set and its own ids; the documented source takes it."""
+    event = receive(of_gitlab(DEPLOY.body), gitlab(), NOW)
     assert (event.trust, event.secret_id) == (Trust.SIGNED, "acme/web")
-    for change in (
-        {"pipeline_source": "merge_request_event"},
-        {"pipeline_source": "parent_pipeline"},
-        {"ref_type": "tag"},
-        {"ref_protected": "false"},
-    ):
-        with pytest.raises(AuthenticationError):
-            receive(bearing(DEPLOY, token({**claims, **change})), own, NOW)
+    assert event.delivery_id == GITLAB_CLAIMS["jti"]
+    assert event.mentions == (
+        Mention(parse_reference(f"ghcr.io/acme/web:1.4.2@{D1}"), workload="web"),
+    )
     assert KIND.jwks is not None
-    assert KIND.jwks(own) == "https://gitlab.example.com/oauth/discovery/keys"
+    assert KIND.jwks(gitlab()) == f"{GITLAB}/oauth/discovery/keys"
     assert KIND.jwks(SOURCE) == f"{GITHUB}/.well-known/jwks"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iss": "https://gitlab.com"},
+        {"project_id": "21"},
+        {"namespace_id": "73"},
+        {"ref_path": "refs/tags/main"},
+        {"ref_path": None},
+        {"ref_protected": "false"},
+        {"environment": "staging"},
+        {"environment": None},
+        {"pipeline_source": "merge_request_event"},
+        {"pipeline_source": "external_pull_request_event"},
+        {"pipeline_source": "parent_pipeline"},
+        {"pipeline_source": None},
+        {"jti": None},
+        {"aud": GITLAB},
+        {"aud": [f"webhook-launcher:{sha256(DEPLOY.body).hexdigest()}", GITLAB]},
+        {"exp": SECONDS - 61},
+    ],
+)
+def test_every_other_job_of_gitlab_ci_is_refused(change: dict[str, Any]) -> None:
+    """Forks, other branches, merge requests, other projects of the same GitLab."""
+    with pytest.raises(AuthenticationError):
+        receive(of_gitlab(DEPLOY.body, **change), gitlab(), NOW)
+
+
+def test_a_job_of_gitlab_ci_carries_no_other_body() -> None:
+    """The variable in `aud` is the hash of the body that the job before it wrote."""
+    other = replace(of_gitlab(DEPLOY.body), body=DEPLOY.body + b"\n")
+    with pytest.raises(AuthenticationError):
+        receive(other, gitlab(), NOW)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +257,7 @@ def test_gitlab_ci_is_the_same_shape() -> None:
         {k: v for k, v in IDENTITY.items() if k != "repository_owner_id"},
         {k: v for k, v in IDENTITY.items() if k != "job_workflow_ref"},
         {"issuer": "https://gitlab.example.com", "project_id": 1, "ref": "main"},
+        {"project_id": 20, "namespace_id": 72, "ref_path": "refs/heads/main"},  # of which GitLab?
     ],
 )
 def test_an_identity_that_is_too_wide_is_a_configuration_error(value: object) -> None:
@@ -203,8 +269,9 @@ def test_an_identity_that_is_too_wide_is_a_configuration_error(value: object) ->
 
 def test_a_short_ref_alone_is_no_pin() -> None:
     """GitLab's ref is `main` for a branch and for a tag, and tags are easier to make."""
-    pins = {"project_id": 20, "namespace_id": 72, "ref": "main"}
+    ids = {"issuer": "https://gitlab.com", "project_id": 20, "namespace_id": 72}
+    pins = {**ids, "ref": "main"}
     with pytest.raises(ValueError, match="ref_type"):
         KIND.options["identity"](pins)
     KIND.options["identity"]({**pins, "ref_type": "branch"})
-    KIND.options["identity"]({"project_id": 20, "namespace_id": 72, "ref_path": "refs/heads/main"})
+    KIND.options["identity"]({**ids, "ref_path": "refs/heads/main"})

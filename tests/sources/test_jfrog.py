@@ -73,6 +73,7 @@ def test_a_configured_registry_replaces_the_platforms_url() -> None:
         [("data.repo_key", "docker-remote-cache")],
         [("data.tag", MISSING)],
         [("data.tag", D1)],
+        [("data.tag", f"sha256__{'1' * 64}"), ("data.path", f"a/sha256__{'1' * 64}/manifest.json")],
         [("domain", MISSING), ("event_type", MISSING), ("data", MISSING)],
     ],
 )
@@ -109,7 +110,8 @@ def test_what_cannot_be_read_is_refused(change: tuple[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("data.tag", "v2"), ("data.image_name", "api"), ("data.image_name", "eb")]
+    ("field", "value"),
+    [("data.tag", "v2"), ("data.image_name", "api"), ("data.image_name", "eb"), ("data.name", "x")],
 )
 def test_a_path_that_names_something_else_is_refused(field: str, value: str) -> None:
     """Tag and name are said twice."""

@@ -62,6 +62,8 @@ def test_other_notifications_are_ignored(changes: list[tuple[str, Any]]) -> None
         ("docker_url", ""),
         ("docker_url", "quay.example.com"),
         ("docker_url", "quay.example.com/"),
+        ("docker_url", "quay.example.com/acme/web:v9"),
+        ("docker_url", f"quay.example.com/acme/web@sha256:{'1' * 64}"),
         ("docker_url", "javascript://quay.example.com/acme/web"),
         ("updated_tags", "stable"),
         ("updated_tags", [""]),

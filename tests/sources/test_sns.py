@@ -131,6 +131,37 @@ def test_a_certificate_from_elsewhere_is_never_asked_for(url: str) -> None:
     assert asked == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("Timestamp", "2026-03-01T10:00:00.000Z"),
+        ("Timestamp", "2026-03-02T11:59:30.123Z"),
+        ("Timestamp", "soon"),
+        ("TopicArn", "arn:aws:sns:eu-central-1:000000000000:pushes"),
+        ("SigningCertURL", URL.replace("eu-central-1", "us-east-1")),
+        ("SigningCertURL", URL.replace("amazonaws.com", "amazonaws.com.cn")),
+        ("SignatureVersion", "3"),
+    ],
+)
+def test_nothing_is_looked_up_for_what_is_refused_anyway(change: tuple[str, Any]) -> None:
+    """A lookup may fetch: strangers' old messages must not make us a client of Amazon's."""
+    asked: list[str] = []
+    spying = source("sns", options={**options("sns"), KEY_LOOKUP: asked.append})
+    with pytest.raises(AuthenticationError):
+        receive(signed(PUSH, change), spying, NOW)
+    assert asked == []
+
+
+def test_a_topic_in_china_is_signed_there() -> None:
+    """The certificate is of the topic's region and partition."""
+    topic = "arn:aws-cn:sns:cn-north-1:210987654321:pushes"
+    url = URL.replace("eu-central-1.amazonaws.com", "cn-north-1.amazonaws.com.cn")
+    known = {url: AMAZON.public_key()}
+    own = source("sns", options={**options("sns", topics=topic), KEY_LOOKUP: known.get})
+    delivery = signed(PUSH, ("TopicArn", topic), ("SigningCertURL", url))
+    assert receive(delivery, own, NOW).mentions
+
+
 def test_another_key_and_an_unknown_certificate_are_refused() -> None:
     """The right name on the wrong signature, and a name nobody has the key of."""
     with pytest.raises(AuthenticationError):

@@ -8,7 +8,7 @@ container registry, webhooks.
 import re
 from datetime import datetime
 
-from webhook_launcher.core.errors import MalformedEventError
+from webhook_launcher.core.errors import ContradictionError, MalformedEventError
 from webhook_launcher.core.model import Mention
 from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
@@ -22,6 +22,9 @@ from webhook_launcher.sources.base.images import (
     tag_of,
 )
 
+# Public, VPC and internal hosts; Enterprise (`<name>-registry.<region>.cr`) and personal
+# instances (`<name>.<region>.personal.cr`) have their own. All name the region.
+_ENDPOINT = re.compile(r"[a-z0-9-]+\.(?P<region>[a-z0-9-]+)\.(?:(?:personal\.)?cr\.)?aliyuncs\.com")
 _REGION = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]{1,16}){1,4}")
 
 
@@ -51,13 +54,22 @@ def read(delivery: Delivery, source: Source) -> Statement:
 
 
 def _host(repository: Fields, source: Source) -> str:
-    """The configured registry (an instance's own host, a private one), or the region's."""
-    region = repository.text("region")
-    if source.registry is not None or region is None:
-        return host_of(source, None, repository.at("region"))
+    """The configured registry, in the payload's region if the host names one; or the region's."""
+    region, field = repository.text("region"), repository.at("region")
+    if region is None:
+        return host_of(source, None, field)
     if not _REGION.fullmatch(region):
-        raise MalformedEventError(f"{repository.at('region')} is not a region")
-    return f"registry.{region}.aliyuncs.com"
+        raise MalformedEventError(f"{field} is not a region")
+    if source.registry is None:
+        return f"registry.{region}.aliyuncs.com"
+    # A host of one's own, such as that of a proxy, says nothing about the region.
+    configured = _ENDPOINT.fullmatch(source.registry)
+    if configured and configured["region"] != region:
+        raise ContradictionError(
+            f"{field} is {region}, the source speaks for {source.registry}",
+            advice=f"If the sender is right, correct `registry:` of source {source.name!r}.",
+        )
+    return source.registry
 
 
 KIND = Kind("aliyun", authenticate, read, credentials=frozenset({"tokens"}), needs_registry=False)

@@ -11,7 +11,11 @@ import binascii
 from datetime import datetime
 
 from webhook_launcher.core import strict_json
-from webhook_launcher.core.errors import AuthenticationError, MalformedEventError
+from webhook_launcher.core.errors import (
+    AuthenticationError,
+    MalformedEventError,
+    UnreadableBodyError,
+)
 from webhook_launcher.core.model import Mention, Trust
 from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
@@ -39,7 +43,12 @@ def authenticate(delivery: Delivery, source: Source, now: datetime) -> Proof:
 
 def read(delivery: Delivery, source: Source) -> Statement:
     """The pushed tag, or why there is none. Raises MalformedEventError."""
-    fields = read_fields(delivery.body)
+    try:
+        fields = read_fields(delivery.body)
+    except UnreadableBodyError as error:
+        # Without wrapper the body is whatever somebody published: authentic, and of no use. Like
+        # every such delivery it must be acknowledged, or it comes again for days.
+        raise MalformedEventError(f"the message is no event of a registry: {error}") from error
     wrapped = "message" in fields
     message = fields.fields("message")
     sent = message.text("messageId") or message.text("message_id")

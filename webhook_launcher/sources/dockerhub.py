@@ -5,14 +5,17 @@ platforms (docker/hub-feedback#2148). `callback_url` is never called. docs.docke
 """
 
 import json
+import re
 from datetime import datetime
 
 from webhook_launcher.core.model import Mention
-from webhook_launcher.core.reference import DOCKER_HUB, Reference
+from webhook_launcher.core.reference import DOCKER_HUB, Reference, Repository
 from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
 from webhook_launcher.sources.base.body import Fields, body_hash, label, read_fields
 from webhook_launcher.sources.base.credentials import url_token
 from webhook_launcher.sources.base.images import agree, not_an_image, repository_of, tag_of
+
+_PAGE = re.compile(r"\.docker\.(?:com|io)/[ru_]/(?P<name>[^/?#]+(?:/[^/?#]+)?)(?:[/?#]|\Z)")
 
 
 def authenticate(delivery: Delivery, source: Source, _now: datetime) -> Proof:
@@ -38,8 +41,17 @@ def read(delivery: Delivery, source: Source) -> Statement:
     if namespace and name:
         parts = repository_of(host, f"{namespace}/{name}", repository.at("name"))
         agree(named, field, parts, "repository.namespace and name")
+    _agrees_with_url(repository, named, field)
     reference = Reference(named, tag_of(tag, push.at("tag")))
     return Statement(identity, (Mention(reference),), actor=actor)
+
+
+def _agrees_with_url(repository: Fields, named: Repository, field: str) -> None:
+    """`repo_url` may be `https://hub.docker.com/r/<name>` (`/u/` long ago, `/_/` for `library`)."""
+    found = _PAGE.search(repository.text("repo_url") or "")
+    if found:
+        page = found["name"] if "/" in found["name"] else f"library/{found['name']}"
+        agree(named.path, field, page, repository.at("repo_url"))
 
 
 def _identity(fields: Fields) -> str | None:

@@ -61,21 +61,25 @@ def _not_a_push(fields: Fields, event: str | None) -> str | None:
 
 def _repository(package: Fields, source: Source) -> Repository:
     owner = package.fields("owner")
-    login = owner.text("login") or owner.required_text("username")
+    login, username = owner.text("login"), owner.text("username")
+    agree(login, owner.at("login"), username, owner.at("username"))
+    login = login or owner.required_text("username")
     url = package.text("html_url")
-    _agrees_with_url(package, url)
+    _agrees_with_url(package, login, url)
     host = host_of(source, host_in_url(url), package.at("html_url"))
     # The web interface keeps the case of names; the registry knows them in lower case only.
     path = f"{login}/{package.required_text('name')}".lower()
     return repository_of(host, path, package.at("name"))
 
 
-def _agrees_with_url(package: Fields, url: str | None) -> None:
-    """`html_url` ends in `/-/packages/container/<name>/<version>`, percent-encoded."""
-    _, marker, rest = (url or "").partition("/-/packages/container/")
-    name, slash, version = rest.partition("/")
+def _agrees_with_url(package: Fields, login: str, url: str | None) -> None:
+    """`html_url` ends in `/<owner>/-/packages/container/<name>/<version>`, percent-encoded."""
+    before, marker, rest = (url or "").partition("/-/packages/container/")
+    name, slash, version = rest.rpartition("/")
     if marker and slash:
         field = package.at("html_url")
+        owner = unquote(before.rpartition("/")[2]).lower()
+        agree(owner, field, login.lower(), "package.owner")
         agree(unquote(name).lower(), field, package.required_text("name").lower(), "package.name")
         agree(unquote(version), field, package.text("version"), "package.version")
 

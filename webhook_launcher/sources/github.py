@@ -21,6 +21,7 @@ from webhook_launcher.sources.base.images import (
     not_an_image,
     repository_of,
     tag_of,
+    without_scheme,
 )
 
 REGISTRY = "ghcr.io"
@@ -43,7 +44,14 @@ def read(delivery: Delivery, source: Source) -> Statement:
     event = delivery.header("x-github-event")
     if event is not None and event not in _EVENTS:
         return Statement(identity, ignored=f"{label(event)} events push no image", actor=actor)
-    package = next((fields.fields(name) for name in _EVENTS if name in fields), None)
+    packages = [fields.fields(name) for name in _EVENTS if name in fields]
+    package = packages[0] if packages else None
+    agree(
+        packages[0].values if packages else None,
+        "package",
+        packages[-1].values if packages else None,
+        "registry_package",
+    )
     if package is None:
         if event is not None:
             raise MalformedEventError("neither package nor registry_package is in the body")
@@ -86,12 +94,22 @@ def _pushed(package: Fields, source: Source, identity: str, actor: str | None) -
 
 
 def _agrees_with_url(version: Fields, reference: Reference, tag_field: str) -> None:
-    """`package_url` is `host/owner/name:tag`; the tag is left out for untagged manifests."""
-    name, _, tag = (version.text("package_url") or "").rpartition(":")
+    """`package_url` is `host/owner/name:tag`; the tag is left out for untagged manifests.
+
+    `version` and `name` of a version are the digest; of older servers, the tag.
+    """
+    said, _, exact = without_scheme(version.text("package_url") or "").partition("@")
+    name, _, tag = said.rpartition(":") if ":" in said.rpartition("/")[2] else (said, "", "")
     url = version.at("package_url")
     agree(tag or None, url, reference.tag, tag_field)
-    path = name.partition("/")[2].lower()
+    host, _, path = name.lower().partition("/")
     agree(path or None, url, reference.repository.path, "package.owner.login and name")
+    if path:
+        agree(host, url, reference.repository.registry, "the source's registry")
+    digests = {url: exact} | {version.at(name): version.text(name) for name in ("version", "name")}
+    for field, digest in digests.items():
+        if digest and ":" in digest:
+            agree(digest, field, reference.digest, "container_metadata.tag.digest")
 
 
 KIND = Kind("github", authenticate, read, credentials=frozenset({"secrets"}), registry=REGISTRY)

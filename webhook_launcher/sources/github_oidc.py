@@ -95,8 +95,12 @@ def _identity(value: object) -> Identity:
     if not isinstance(value, Mapping):
         raise ValueError(f"must be a mapping with {_needed()}")
     given = {str(name): _claim(str(name), wanted) for name, wanted in value.items()}
+    gitlab = "project_id" in given
+    if gitlab and "issuer" not in given:
+        raise ValueError("must name the issuer of a project_id, such as https://gitlab.com")
     issuer = given.pop("issuer", GITHUB).rstrip("/")
-    jwks = given.pop("jwks", f"{issuer}/.well-known/jwks")
+    keys = "oauth/discovery/keys" if gitlab else ".well-known/jwks"
+    jwks = given.pop("jwks", f"{issuer}/{keys}")
     if not any(pinned <= given.keys() for pinned in _PINNED) or not _PLACES & given.keys():
         raise ValueError(f"must pin {_needed()}")
     short = "ref" in given and not given["ref"].startswith("refs/")

@@ -5,6 +5,7 @@ signing" is on, else the secret itself. The repository is `repo_key` and `path` 
 two elements, tag and file; `image_name` is only the end of it. jfrog.com/help, webhooks.
 """
 
+import re
 from datetime import datetime
 
 from webhook_launcher.core.errors import AuthenticationError, MalformedEventError
@@ -23,6 +24,8 @@ from webhook_launcher.sources.base.images import (
 )
 from webhook_launcher.sources.base.options import flag_option
 
+# How Artifactory writes a digest where a colon cannot stand, such as in the path of a child.
+_CHILD = re.compile(r"sha256__[0-9a-f]{64}")
 _HEADER = "X-JFrog-Event-Auth"
 
 
@@ -45,7 +48,7 @@ def read(delivery: Delivery, source: Source) -> Statement:
     if reason:
         return Statement(None, ignored=reason)
     tag = content.text("tag")
-    if tag is None or ":" in tag:
+    if tag is None or ":" in tag or _CHILD.fullmatch(tag):
         return Statement(None, ignored="the pushed manifest has no tag")
     # A configured registry replaces the platform's own URL, which need not be the registry's.
     origin = None if source.registry else host_in_url(fields.text("jpd_origin"))
@@ -73,6 +76,7 @@ def _repository(content: Fields, host: str, tag: str) -> Repository:
     if not image:
         raise MalformedEventError("data.path is not <image>/<tag>/<file>")
     agree(tag, "data.tag", ending[0], "data.path")
+    agree(content.text("name"), "data.name", ending[1], "data.path")
     name = content.text("image_name")
     if name and not f"/{'/'.join(image)}".endswith(f"/{name}"):
         agree(name, "data.image_name", "/".join(image), "data.path")

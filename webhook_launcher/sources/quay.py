@@ -7,6 +7,7 @@ row disable the notification. docs.projectquay.io, repository events.
 
 from datetime import datetime
 
+from webhook_launcher.core.errors import MalformedEventError
 from webhook_launcher.core.model import Mention
 from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
@@ -30,7 +31,10 @@ def read(delivery: Delivery, source: Source) -> Statement:
     if not tags:
         return Statement(None, ignored="no tag was updated")
     # Where a push went is in `docker_url` alone: quay.io is not assumed, `name` is not believed.
-    pushed = located(fields.required_text("docker_url"), source, "docker_url").repository
+    where = located(fields.required_text("docker_url"), source, "docker_url")
+    if where.tag or where.digest:
+        raise MalformedEventError("docker_url is not host/namespace/name alone")
+    pushed = where.repository
     agree(pushed.path, "docker_url", fields.text("repository"), "repository")
 
     def read_tag(entry: Entry) -> Mention:

@@ -34,8 +34,8 @@ _SIGNED = {
 _HASHES: dict[str, HashAlgorithm] = {"1": SHA1(), "2": SHA256()}  # noqa: S303 - the sender's choice
 # Host and file name both: other hosts of amazonaws.com serve what their customers put there.
 _CERTIFICATE = re.compile(
-    r"https://sns\.[a-z0-9-]{3,}\.amazonaws\.com(?:\.cn)?"
-    r"/(SimpleNotificationService-[0-9a-f]+\.pem)"
+    r"https://sns\.(?P<region>[a-z0-9-]{3,})\.amazonaws\.com(?P<china>\.cn)?"
+    r"/(?P<name>SimpleNotificationService-[0-9a-f]+\.pem)"
 )
 _SUBSCRIBE = re.compile(r"https://sns\.[a-z0-9-]{3,}\.amazonaws\.com(?:\.cn)?/\?[!-~]{1,900}")
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
@@ -48,8 +48,9 @@ def authenticate(delivery: Delivery, source: Source, now: datetime) -> Proof:
     """The message is of a listed topic, recent, and signed by a certificate of Amazon SNS."""
     try:
         fields = read_fields(delivery.body)
-        certificate = _verify(fields, source)
+        # Before the lookup, which may fetch: whoever sends old or foreign messages causes no work.
         signed_at = _published(fields, source, now)
+        certificate = _verify(fields, source)
     except MalformedEventError as error:
         raise AuthenticationError(f"not a signed SNS message: {error}") from error
     return Proof(Trust.SIGNED, certificate, signed_at)
@@ -93,19 +94,23 @@ def _verify(fields: Fields, source: Source) -> str:
     topic = fields.required_text("TopicArn")
     if names is None or not isinstance(topics, tuple) or topic not in topics:
         raise AuthenticationError("the message is not of a topic of this source")
-    # 2. A certificate of Amazon SNS, by host and by name.
+    # 2. A certificate of Amazon SNS, by host and by name, in the region of the topic.
     url = fields.required_text("SigningCertURL")
     certificate = _CERTIFICATE.fullmatch(url)
     algorithm = _HASHES.get(fields.required_text("SignatureVersion"))
     if certificate is None or algorithm is None:
         raise AuthenticationError("the message is not signed as Amazon SNS signs")
+    partition, region = topic.split(":")[1], topic.split(":")[3]
+    china = ".cn" if partition == "aws-cn" else None
+    if (certificate["region"], certificate["china"]) != (region, china):
+        raise AuthenticationError("SigningCertURL is of another region than TopicArn")
     # 3. Its key made this signature over the fields, each on a line below its name.
     try:
         signature = base64.b64decode(fields.required_text("Signature"), validate=True)
         key_named(source, url).verify(signature, _content(fields, names), PKCS1v15(), algorithm)
     except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise AuthenticationError("the signature does not fit the message") from error
-    return certificate[1]
+    return certificate["name"]
 
 
 def _content(fields: Fields, names: tuple[str, ...]) -> bytes:

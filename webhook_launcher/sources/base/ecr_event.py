@@ -24,6 +24,17 @@ from webhook_launcher.sources.base.images import (
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2,8}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}")
+# IPv4, FIPS and dual-stack names of one registry.
+_ENDPOINT = re.compile(
+    r"([0-9]{12})\.dkr(?:\.ecr|\.ecr-fips|-ecr|-ecr-fips)\.([a-z0-9-]+)\.[a-z0-9.]+"
+)
+_DOMAIN = "amazonaws.com"
+_DOMAINS = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+}
 _RESOURCE = re.compile(r"(?:urn|arn):aws[a-z-]*:ecr:([^:]*):([^:]*):repository/(.+)")
 # Types that people's input transformers emit: ECR's own name and a generic one.
 _CLOUD_PUSHES = frozenset({"com.amazon.ecr.image.push", "container.image.push"})
@@ -37,13 +48,26 @@ def read_ecr_event(fields: Fields, source: Source, identity: str) -> Statement:
     reason = _not_a_push(fields, detail)
     if reason:
         return Statement(identity, ignored=reason)
-    derived = _host(fields.text("account"), fields.text("region"))
-    host = host_of(source, derived, "account and region")
+    account, region = fields.text("account"), fields.text("region")
+    host = _registry(source, account, region, "account and region")
     name, tag = detail.required_text("repository-name"), detail.required_text("image-tag")
+    _agrees_with_resources(fields, account, region, name)
     repository = repository_of(host, name, detail.at("repository-name"))
     digest = digest_of(detail.text("image-digest"), detail.at("image-digest"))
     reference = Reference(repository, tag_of(tag, detail.at("image-tag")), digest)
     return Statement(identity, (Mention(reference),))
+
+
+def _agrees_with_resources(
+    fields: Fields, account: str | None, region: str | None, name: str
+) -> None:
+    """`resources` is often empty; a repository in it must be the one that `detail` names."""
+    for entry in fields.entries("resources"):
+        where, whose, path = _resource(entry.a_text())
+        if path is not None:
+            agree(where or None, entry.path, region, fields.at("region"))
+            agree(whose or None, entry.path, account, fields.at("account"))
+            agree(path, entry.path, name, "detail.repository-name")
 
 
 def _not_a_push(fields: Fields, detail: Fields) -> str | None:
@@ -67,33 +91,37 @@ def _read_cloud_event(fields: Fields, source: Source, identity: str) -> Statemen
     content = fields.fields("data")
     subject_name, _, subject_tag = (fields.text("subject") or "").partition(":")
     region, account, resource = _resource(fields.text("source"))
-    names = {
-        "data": content.text("repositoryName") or content.text("repository"),
-        "source": resource,
-        "subject": subject_name or None,
-    }
-    name = _one(names)
-    tag = content.text("imageTag") or content.text("tag")
-    agree(tag, "data.imageTag", subject_tag or None, "subject")
+    name = _one(content, ("repositoryName", "repository"), source=resource, subject=subject_name)
+    tag = _one(content, ("imageTag", "tag"), subject=subject_tag)
     agree(account, "source", content.text("registryId"), "data.registryId")
-    tag = tag or subject_tag
     if not tag:
         return Statement(identity, ignored="the pushed manifest has no tag")
-    named = _host(account, region) or host_in_url(content.text("registryUrl"))
-    host = host_of(source, named, "source and data.registryUrl")
-    digest = digest_of(content.text("imageDigest") or content.text("digest"), "data.imageDigest")
+    if not name:
+        raise MalformedEventError("data.repositoryName is missing")
+    host = _cloud_registry(source, content, account, region)
+    digest = digest_of(_one(content, ("imageDigest", "digest")), "data.imageDigest")
     repository = repository_of(host, name, "data.repositoryName")
     return Statement(identity, (Mention(Reference(repository, tag_of(tag, "subject"), digest)),))
 
 
-def _one(names: dict[str, str | None]) -> str:
-    """The one name that every field which has it agrees on."""
-    said = [(field, name) for field, name in names.items() if name]
-    if not said:
-        raise MalformedEventError("data.repositoryName is missing")
-    for field, name in said[1:]:
-        agree(said[0][1], said[0][0], name, field)
-    return said[0][1]
+def _cloud_registry(
+    source: Source, content: Fields, account: str | None, region: str | None
+) -> str:
+    url = host_in_url(content.text("registryUrl"))
+    if account is None or region is None:
+        return host_of(source, url, "data.registryUrl")
+    if url is not None:
+        agree(url.lower(), "data.registryUrl", _host(account, region), "source")
+    return _registry(source, account, region, "source")
+
+
+def _one(content: Fields, names: tuple[str, ...], **others: str | None) -> str | None:
+    """What every field that says it agrees on; transformers name fields as they like."""
+    said = [(content.at(name), content.text(name)) for name in names] + list(others.items())
+    given = [(field, value) for field, value in said if value]
+    for field, value in given[1:]:
+        agree(given[0][1], given[0][0], value, field)
+    return given[0][1] if given else None
 
 
 def _resource(text: str | None) -> tuple[str | None, str | None, str | None]:
@@ -107,5 +135,14 @@ def _host(account: str | None, region: str | None) -> str | None:
         return None
     if not _ACCOUNT.fullmatch(account) or not _REGION.fullmatch(region):
         raise MalformedEventError("account and region are not those of an AWS registry")
-    china = ".cn" if region.startswith("cn-") else ""
-    return f"{account}.dkr.ecr.{region}.amazonaws.com{china}"
+    domain = next((d for start, d in _DOMAINS.items() if region.startswith(start)), _DOMAIN)
+    return f"{account}.dkr.ecr.{region}.{domain}"
+
+
+def _registry(source: Source, account: str | None, region: str | None, field: str) -> str:
+    """The configured registry if it is of this account and region, by whichever of its names."""
+    derived = _host(account, region)
+    configured = _ENDPOINT.fullmatch(source.registry or "")
+    if derived and source.registry and configured and configured.groups() == (account, region):
+        return source.registry
+    return host_of(source, derived, field)

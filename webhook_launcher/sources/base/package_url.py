@@ -11,6 +11,7 @@ from webhook_launcher.core.errors import MalformedEventError
 from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.source import Source
 from webhook_launcher.sources.base.images import (
+    agree,
     digest_of,
     host_of,
     located,
@@ -39,6 +40,8 @@ def image_of(url: str, source: Source, field: str) -> Reference | None:
     where = qualifiers.get("repository_url")
     if where:
         repository = located(where, source, field).repository
+        named, last = unquote(name).lower(), repository.path.rpartition("/")[2]
+        agree(named, f"the name of {field}", last, "its repository_url")
     else:
         repository = repository_of(host_of(source, None, field), unquote(name), field)
     tag = qualifiers.get("tag")
