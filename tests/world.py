@@ -94,6 +94,7 @@ class World:
             lambda: self.random,
         )
         self.journal.intents.release_claims()
+        self.journal.intents.settle_unknown()
 
     def restart(self) -> None:
         """End the launcher and start another on the same journal and host."""

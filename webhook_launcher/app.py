@@ -25,7 +25,7 @@ from webhook_launcher.adapters.registry import (
     RegistrySettings,
 )
 from webhook_launcher.adapters.tracker import Tracker
-from webhook_launcher.config import DEFAULT_PATH, PATH_VARIABLE, Recording, Settings
+from webhook_launcher.config import Recording, Settings
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import CommandNotFoundError, CommandTimeoutError, LauncherError
 from webhook_launcher.core.source import Delivery, Source
@@ -48,11 +48,6 @@ _log = logging.getLogger(__name__)
 _PRUNE_EVERY = 6 * 3600.0
 
 
-def config_path() -> Path:
-    """The configuration file named by the environment, else the default one."""
-    return Path(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH)
-
-
 class SystemClock:
     """The real clock."""
 
@@ -73,34 +68,58 @@ class SystemClock:
 class Service:
     """A wired launcher: the WSGI application and the loops around the journal."""
 
+    settings: Settings
     app: Flask
     journal: Journal
     registry: RegistryClient
+    worker: Worker
     pollers: Sequence[Loop]
     workers: Sequence[Loop]
 
     def start(self) -> None:
-        """Give back what a killed launcher had claimed, then start the loops."""
-        self.journal.intents.release_claims()
+        """Start the loops, on a journal without claims but those of a service that goes on."""
         for loop in (*self.workers, *self.pollers):
             loop.start()
 
+    def halt(self) -> None:
+        """Ask the loops to end after the step they are in; returns at once."""
+        for loop in (*self.pollers, *self.workers):
+            loop.stop()
+
+    @property
+    def halted(self) -> bool:
+        """True when the last loop has ended."""
+        return not any(loop.alive for loop in (*self.pollers, *self.workers))
+
+    def hand_over(self) -> None:
+        """Once it has halted: what its loops left goes to whoever comes after them."""
+        for intent in self.worker.unsettled:
+            self.journal.intents.give_back(intent)
+        self.registry.close()
+
     def stop(self, deadline: float) -> None:
-        """Stop by the monotonic deadline: pollers, then workers, then the journal."""
+        """Stop by the monotonic deadline: pollers, then workers."""
         for loops in (self.pollers, self.workers):
             for loop in loops:
                 loop.stop()
             for loop in loops:
                 loop.join(deadline)
         self.registry.close()
-        self.journal.close()
 
 
-def build(settings: Settings, clock: Clock | None = None) -> Service:
-    """Wire the service; opens the journal, starts nothing, touches neither engine nor network."""
+def build(settings: Settings, clock: Clock | None = None, opened: Journal | None = None) -> Service:
+    """Wire the service; starts nothing, touches neither engine nor network.
+
+    Opens the journal of the state directory, or works on the one that is `opened`.
+    """
     clock = clock or SystemClock()
     lanes = {name: workload.project.name for name, workload in settings.workloads.items()}
-    journal = Journal(settings.state, lanes, limit=settings.limits.pending)
+    pending = settings.limits.pending
+    journal = (
+        opened.reconfigured(lanes, pending)
+        if opened
+        else Journal(settings.state, lanes, limit=pending)
+    )
     registry, credentials = _registry(settings, clock)
     tracker = Tracker(_run_for_user)
     engine = Engine(Connection(os.environ), clock, credentials)
@@ -173,7 +192,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         {**_checks(journal, engine, loops), "mounts": placement.reason},
         partial(may_send, settings.sources),
     )
-    return Service(app, journal, registry, pollers, workers)
+    return Service(settings, app, journal, registry, worker, pollers, workers)
 
 
 def _recorder(recording: Recording | None) -> Callable[[Source, Delivery, datetime], None]:

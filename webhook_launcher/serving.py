@@ -8,15 +8,22 @@ The control socket and reload-by-file stay off: nothing but signals steers the s
 
 Stop order (SIGTERM), all of it inside `graceful_timeout`:
 
-1. gunicorn stops accepting and lets running requests finish
+1. gunicorn stops accepting and lets running requests finish, a slow client for 10 s at most
 2. the poller stops: no new intents of our own
 3. the workers stop after the deployment they are in; one that takes longer stays `switching`
    in the journal and is finished at the next start
-4. the journal is closed and the state directory unlocked
+4. the journal is closed and the state directory unlocked; the process ends, whoever is connected
+
+SIGINT and SIGQUIT do the same without step 1; a second one ends the process within 2 s.
+
+Reload (SIGHUP): the master process reads the configuration and refuses one that is not good; else
+it passes the signal on, and the worker process takes the new one in (`reload`).
 """
 
 import logging
+import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Collection
@@ -24,12 +31,13 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from webhook_launcher.app import config_path
-from webhook_launcher.config import load
-from webhook_launcher.sources import KINDS
+from webhook_launcher import configured, log
+from webhook_launcher.config import Settings
+from webhook_launcher.core.errors import ConfigurationError
+from webhook_launcher.reload import Running, tell_refused
 from webhook_launcher.web.hooks import LOGGED
 
-_settings = load(config_path(), KINDS)
+_settings = configured.settings()
 # First parts of the paths there are; what somebody types wrongly may be a token.
 _KNOWN = ("healthz", "readyz", "metrics", "api")
 _FOREIGN = ("Error handling request ", "Invalid request from ")
@@ -66,6 +74,16 @@ class _Redacting(logging.Filter):
         return True
 
 
+def _running() -> Running | None:
+    """What runs in this process. Not an import: that would start it, also in the master."""
+    return getattr(sys.modules.get("webhook_launcher.wsgi"), "app", None)
+
+
+def _settings_in_force() -> Settings:
+    running = _running()
+    return running.settings if running else _settings
+
+
 class TokenlessLogger(Logger):
     """gunicorn's logs, in which no token of a hook's URL appears."""
 
@@ -82,7 +100,7 @@ class TokenlessLogger(Logger):
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> Any:
         """gunicorn's fields; of the request, only method and path, cut after the source."""
         found = super().atoms(resp, req, environ, request_time)
-        path = shown_path(environ.get("PATH_INFO", ""), _settings.sources)
+        path = shown_path(environ.get("PATH_INFO", ""), _settings_in_force().sources)
         method = ascii(environ.get("REQUEST_METHOD", ""))[1:-1]
         kept = {name: found[name] for name in ("h", "t", "s", "B", "M", "p")}
         return {**kept, "m": method, "r": f"{method} {path}", "U": path}
@@ -108,23 +126,54 @@ access_log_format = '%(h)s "%(r)s" %(s)s %(B)s %(M)sms'
 logger_class = TokenlessLogger
 proc_name = "webhook-launcher"
 
-# Seconds left for closing the journal after the workers, within `graceful_timeout`.
-_CLOSING = 5.0
+# Of `graceful_timeout`: seconds for requests that are being received, and for closing the journal.
+_RECEIVING = 10
+_CLOSING = 5
+
+
+def when_ready(server: Any) -> None:
+    """The master process is ready: from now on it reloads in our way."""
+    log.set_up()
+    server.reload = lambda: _reload(server)
+
+
+def _reload(server: Any) -> None:
+    """In the master process. A worker that dies later is started under what was found good."""
+    try:
+        configured.refresh()
+    except ConfigurationError as error:
+        tell_refused(error)
+    else:
+        server.kill_workers(signal.SIGHUP)
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Hold back a reload until the worker process can take it: unhandled, the signal ends it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def post_worker_init(worker: Any) -> None:
     """The worker process is ready: start the loops."""
-    from webhook_launcher.wsgi import service  # noqa: PLC0415 - its import opens the journal
+    from webhook_launcher.wsgi import app  # noqa: PLC0415 - its import opens the journal
 
+    # Of this process alone; the master goes on giving it the whole time.
+    worker.cfg.set("graceful_timeout", _RECEIVING)
+    # Before there are threads: what they start would inherit what is held back.
+    signal.signal(signal.SIGHUP, lambda *_: app.reload())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     worker.log.info("starting the loops")
-    service.start()
+    app.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """The worker process ends: stop in the order written above."""
-    # Not an import: of a worker that could not start there is nothing to stop.
-    wsgi = sys.modules.get("webhook_launcher.wsgi")
-    service = getattr(wsgi, "service", None)
-    if service is not None:
-        service.stop(time.monotonic() + graceful_timeout - _CLOSING)
+    running = _running()
+    if running is None:  # it could not start, or we are the master, which buries it
+        return
+    running.stop(time.monotonic() + graceful_timeout - _RECEIVING - _CLOSING)
     server.log.info("worker %s stopped", worker.pid)
+    if worker.booted:
+        # Python would wait for the threads of gunicorn, and so for every client that is slow.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

@@ -14,7 +14,7 @@ from webhook_launcher.core.errors import (
     LauncherError,
     RegistryUnavailableError,
 )
-from webhook_launcher.core.model import Action, Intent, Origin, Status, Trust, Wish
+from webhook_launcher.core.model import LONGEST_WAIT, Action, Intent, Origin, Status, Trust, Wish
 from webhook_launcher.core.workload import Workload
 
 _log = logging.getLogger(__name__)
@@ -22,7 +22,6 @@ _log = logging.getLogger(__name__)
 _IDLE = 5.0
 _SHORTEST_WAIT = 0.05
 _FIRST_RETRY = 1.0
-_LONGEST_RETRY = 300.0
 # 1 s doubling to 5 min: about an hour and a quarter of an outage, then the poll takes over.
 _MAX_ATTEMPTS = 20
 _RESTORE_AFTER = 15.0
@@ -84,6 +83,11 @@ class Worker:
         self._clock = clock
         self._call = call
         self._unsettled: deque[Intent] = deque()  # claimed by us, when the journal failed
+
+    @property
+    def unsettled(self) -> tuple[Intent, ...]:
+        """What a worker that was stopped leaves claimed, for whoever comes after it."""
+        return tuple(self._unsettled)
 
     def step(self) -> float:
         """Work on one intent; the seconds until there may be another.
@@ -165,7 +169,7 @@ class Worker:
         self._settle(intent, Outcome(Status.ERROR, detail, code=error.code))
 
     def _postpone(self, intent: Intent, wait: float, *, code: str, detail: str) -> None:
-        wait = min(_LONGEST_RETRY, wait)
+        wait = min(LONGEST_WAIT.total_seconds(), wait)
         until = self._clock.now() + timedelta(seconds=wait)
         self._intents.postpone(intent, until, code=code, detail=detail)
         _log.warning(

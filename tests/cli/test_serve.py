@@ -1,105 +1,26 @@
 """`serve`: our code under the real gunicorn, without an engine; above all, what it logs."""
 
-import contextlib
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.builders import ADMIN, CONFIGURATION, URL_TOKEN, changed
+from tests.served import LONG, Served, serving
 from webhook_launcher.cli import run
-
-_LONG = 60.0
-
-
-@dataclass
-class Served:
-    """A launcher in a process of its own."""
-
-    process: subprocess.Popen[bytes]
-    config: Path
-    port: int
-    log: Path
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def raw(self, request: bytes) -> bytes:
-        """Bytes as no HTTP client would send them, and the first of the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=_LONG) as connection:
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            with contextlib.suppress(ConnectionResetError):  # it need not read what it refuses
-                while chunk := connection.recv(65536):
-                    answer += chunk
-            return answer
-
-    def stop(self) -> int:
-        """As an init system does; the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_LONG)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _answers(served: Served) -> bool:
-    try:
-        return requests.get(f"{served.url}/healthz", timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     """`webhook-launcher serve`, up and answering; engine and registry are not there."""
-    port = _free_port()
-    closed = "127.0.0.1:1"  # nothing listens there: refused at once, no network needed
-    changes = {
-        "listen": f"127.0.0.1:{port}",
-        "limits": {"body": "64KiB"},
-        "workloads": {
-            name: {**CONFIGURATION["workloads"][name], "image": f"{closed}/acme/{name}"}
-            for name in CONFIGURATION["workloads"]
-        },
-        "sources.hub.registry": closed,
-    }
-    config = tmp_path / "config.yml"
-    config.write_text(json.dumps(changed(CONFIGURATION, changes)))
-    log = tmp_path / "log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "webhook_launcher", "serve", "--config", str(config)],
-            stdout=file,
-            stderr=file,
-            cwd=tmp_path,
-            env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock", "NO_PROXY": "*"},
-        )
-    made = Served(process, config, port, log)
-    deadline = time.monotonic() + _LONG
-    while not _answers(made):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
-    yield made
-    if process.poll() is None:
-        process.kill()
-    process.wait(_LONG)
+    with serving(tmp_path) as made:
+        yield made
 
 
 def test_no_secret_of_a_request_is_ever_logged(served: Served) -> None:
@@ -107,19 +28,19 @@ def test_no_secret_of_a_request_is_ever_logged(served: Served) -> None:
     push = {"push_data": {"tag": "latest"}, "repository": {"repo_name": "acme/site"}}
     hub = f"{served.url}/hooks/hub"
     answers = [
-        requests.post(f"{hub}/{URL_TOKEN}", json=push, timeout=_LONG),
-        requests.post(f"{hub}/{URL_TOKEN}-wrong", json=push, timeout=_LONG),
-        requests.post(f"{hub}/{URL_TOKEN}/more?token={URL_TOKEN}", timeout=_LONG),
-        requests.get(f"{hub}/{URL_TOKEN}", headers={"Referer": URL_TOKEN}, timeout=_LONG),
-        requests.post(f"{served.url}/hooks/{URL_TOKEN}", timeout=_LONG),
-        requests.post(f"{served.url}/{URL_TOKEN}", timeout=_LONG),
-        requests.post(f"{served.url}//hooks//hub/{URL_TOKEN}", timeout=_LONG),
-        requests.post(f"{served.url}/HOOKS/hub/{URL_TOKEN}", timeout=_LONG),
-        requests.get(f"{served.url}/healthz?token={URL_TOKEN}", timeout=_LONG),
+        requests.post(f"{hub}/{URL_TOKEN}", json=push, timeout=LONG),
+        requests.post(f"{hub}/{URL_TOKEN}-wrong", json=push, timeout=LONG),
+        requests.post(f"{hub}/{URL_TOKEN}/more?token={URL_TOKEN}", timeout=LONG),
+        requests.get(f"{hub}/{URL_TOKEN}", headers={"Referer": URL_TOKEN}, timeout=LONG),
+        requests.post(f"{served.url}/hooks/{URL_TOKEN}", timeout=LONG),
+        requests.post(f"{served.url}/{URL_TOKEN}", timeout=LONG),
+        requests.post(f"{served.url}//hooks//hub/{URL_TOKEN}", timeout=LONG),
+        requests.post(f"{served.url}/HOOKS/hub/{URL_TOKEN}", timeout=LONG),
+        requests.get(f"{served.url}/healthz?token={URL_TOKEN}", timeout=LONG),
         requests.get(
             f"{served.url}/api/v1/workloads",
             headers={"Authorization": f"Bearer {ADMIN}", "User-Agent": URL_TOKEN},
-            timeout=_LONG,
+            timeout=LONG,
         ),
     ]
     assert [answer.status_code for answer in answers] == [
@@ -158,7 +79,7 @@ def test_a_body_without_end_is_cut_off(served: Served) -> None:
 def test_an_announced_body_that_is_too_long_is_refused_unread(served: Served) -> None:
     """The answer comes although not a byte of the body was sent."""
     head = f"POST /hooks/hub/{URL_TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", served.port), timeout=_LONG) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=LONG) as connection:
         connection.sendall(head.encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 

@@ -5,10 +5,13 @@ All are frozen values. Times are aware datetimes in UTC.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from webhook_launcher.core.reference import Digest, Reference
+
+# For which an intent may be postponed.
+LONGEST_WAIT = timedelta(minutes=5)
 
 
 class Trust(StrEnum):

@@ -259,6 +259,7 @@ class TestARestart:
         journal.close()
         again = Journal(state, {"blog": "blog"})
         again.intents.release_claims()
+        again.intents.settle_unknown()
         for intent in (waiting, begun):
             ended = now_is(again, intent)
             assert (ended.status, ended.code) == (Status.INACTIVE, "unknown-workload")

@@ -4,6 +4,7 @@ The queue lives here too: enqueueing and claiming are transactions on the same f
 nothing to rebuild after a crash but the claims of the process that died.
 """
 
+import copy
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -49,9 +50,16 @@ class Journal:
         self._database = Database(state, [table.SCHEMA for table in TABLES])
         self.new_id = new_id
         self.workloads = Workloads(self._database)
+        self.deployments = Deployments(self._database, self.workloads)
         self.intents = Intents(self._database, lanes, limit, new_id)
         self.deliveries = Deliveries(self._database, self.intents, new_id)
-        self.deployments = Deployments(self._database, self.workloads)
+
+    def reconfigured(self, lanes: Mapping[str, str], limit: int) -> "Journal":
+        """The same open file for another configuration; the one before may still be used."""
+        other = copy.copy(self)
+        other.intents = Intents(self._database, lanes, limit, self.new_id)
+        other.deliveries = Deliveries(self._database, other.intents, self.new_id)
+        return other
 
     def usable(self) -> None:
         """Raise JournalError unless a transaction can be committed now."""

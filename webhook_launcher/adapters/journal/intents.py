@@ -1,7 +1,8 @@
 """The queue: one pending look, explicit wish and restoration per workload at most; newest wins.
 
 An intent is *claimed* when its status is `in_progress`; a lane (compose project) with a claimed
-intent gives out no other, so one project is never deployed twice at a time.
+intent gives out no other, so one project is never deployed twice at a time. The lane is kept with
+the claim: after a reload the workload may belong to another one, or be gone.
 """
 
 import sqlite3
@@ -12,7 +13,7 @@ from datetime import datetime
 from webhook_launcher.adapters.journal.additions import Additions
 from webhook_launcher.adapters.journal.database import Database, written
 from webhook_launcher.adapters.journal.rows import intent_of, time_text
-from webhook_launcher.core.model import Action, Intent, Status, Trust, Wish
+from webhook_launcher.core.model import LONGEST_WAIT, Action, Intent, Status, Trust, Wish
 
 SCHEMA = """
 CREATE TABLE intents (
@@ -26,7 +27,7 @@ CREATE TABLE intents (
     delivery TEXT,
     created_at TEXT NOT NULL,
     status TEXT NOT NULL,
-    claimed INTEGER NOT NULL DEFAULT 0,
+    lane TEXT,                        -- compose project, while it is claimed
     attempts INTEGER NOT NULL DEFAULT 0,
     not_before TEXT,
     code TEXT,
@@ -84,12 +85,11 @@ class Intents:
         explicit wish, also for one that was postponed, or the older one would end up running.
         """
         with self._database.transaction() as connection:
-            taken = {
-                self._lanes.get(row["workload"])
-                for row in connection.execute(
-                    "SELECT workload FROM intents WHERE status = 'in_progress'"
-                )
-            }
+            claimed = connection.execute(
+                "SELECT workload, lane FROM intents WHERE status = 'in_progress'"
+            ).fetchall()
+            taken = {row["lane"] for row in claimed}
+            at_work = {row["workload"] for row in claimed}
             rows = connection.execute(
                 "SELECT i.*, coalesce(w.paused, 0) AS paused, EXISTS (SELECT 1 FROM deployments d "
                 "WHERE d.workload = i.workload AND d.status = 'in_progress') AS begun "
@@ -104,12 +104,13 @@ class Intents:
                 behind = intent.wish.action is Action.CHECK and intent.workload in asked_for
                 if intent.wish.explicit:
                     asked_for.add(intent.workload)
-                if lane is None or lane in taken or held or behind or not _is_due(intent, now):
+                busy = lane in taken or intent.workload in at_work
+                if lane is None or busy or held or behind or not _is_due(intent, now):
                     continue
                 connection.execute(
-                    "UPDATE intents SET status = 'in_progress', attempts = attempts + 1 "
+                    "UPDATE intents SET status = 'in_progress', lane = ?, attempts = attempts + 1 "
                     "WHERE id = ?",
-                    (intent.id,),
+                    (lane, intent.id),
                 )
                 return replace(intent, status=Status.IN_PROGRESS, attempts=intent.attempts + 1)
         return None
@@ -143,10 +144,7 @@ class Intents:
             )
 
     def release_claims(self) -> list[Intent]:
-        """At start: what a killed launcher had claimed goes back to the front of the queue.
-
-        Intents of workloads that left the configuration are settled as inactive.
-        """
+        """At start: what a killed launcher had claimed goes back to the front of the queue."""
         with self._database.transaction() as connection:
             claimed = [
                 intent_of(row)
@@ -158,6 +156,20 @@ class Intents:
                 "UPDATE intents SET status = 'queued', not_before = NULL "
                 "WHERE status = 'in_progress'"
             )
+        return claimed
+
+    def give_back(self, intent: Intent) -> None:
+        """A claimed intent goes back to the queue at once; one that was settled stays so."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE intents SET status = 'queued', not_before = NULL "
+                "WHERE id = ? AND status = 'in_progress'",
+                (intent.id,),
+            )
+
+    def settle_unknown(self) -> None:
+        """What waits for workloads that left the configuration ends as inactive."""
+        with self._database.transaction() as connection:
             rows = connection.execute("SELECT * FROM intents WHERE status = 'queued'").fetchall()
             for row in rows:
                 if row["workload"] not in self._lanes:
@@ -167,7 +179,6 @@ class Intents:
                         code="unknown-workload",
                         detail="the workload is no longer configured",
                     )
-        return claimed
 
     def get(self, intent_id: str) -> Intent | None:
         """One intent by its id."""
@@ -257,4 +268,5 @@ def _by_operator(intent: Intent) -> bool:
 
 
 def _is_due(intent: Intent, now: datetime) -> bool:
-    return intent.not_before is None or intent.not_before <= now
+    """Nobody postpones for longer than LONGEST_WAIT: what seems to, the clock was set back on."""
+    return intent.not_before is None or not now < intent.not_before <= now + LONGEST_WAIT

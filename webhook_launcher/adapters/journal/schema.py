@@ -52,7 +52,8 @@ def _take_steps(connection: sqlite3.Connection, steps: Sequence[str]) -> None:
         )
     for step in steps[version - _FIRST :] if version else ():
         connection.execute(step)
-    connection.execute(f"PRAGMA user_version = {newest}")
+    if version != newest:  # a start writes nothing that need not be: the disk may be full
+        connection.execute(f"PRAGMA user_version = {newest}")
 
 
 def _complete(connection: sqlite3.Connection, wanted: Mapping[str, str]) -> None:
