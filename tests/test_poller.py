@@ -13,6 +13,9 @@ from webhook_launcher.core.errors import (
     TrackError,
 )
 from webhook_launcher.core.model import Action, Trust
+from webhook_launcher.core.reference import Digest, Reference
+from webhook_launcher.core.series import SemverTags
+from webhook_launcher.core.versions import parse_range
 from webhook_launcher.core.workload import ComposeProject, PollSettings, Track, TrackKind, Workload
 
 CHECK = (Action.CHECK, Trust.POLL)
@@ -143,6 +146,78 @@ class TestAMovedTag:
         world.restart()
         world.poll()
         assert world.waiting() == []
+
+
+class TestASeries:
+    """A workload that follows `^1`; its tracker names the newest tag of the list."""
+
+    @pytest.fixture
+    def ranged(self, world: World) -> World:
+        """1.1.0 runs; 1.2.0 was pushed, and nobody said so."""
+        series = SemverTags(parse_range("^1"))
+        world.workloads["web"] = replace(WEB, track=Track(TrackKind.SEMVER, series=series))
+        world.restart()
+        self.release(world, "1.1.0", A)
+        world.poll()
+        world.work()
+        self.release(world, "1.2.0", B)
+        return world
+
+    @staticmethod
+    def release(world: World, version: str, pushed: Digest) -> None:
+        """Push a tag that is then the newest."""
+        world.tracker.named["web"] = Reference(WEB.repository, version)
+        world.registry.push(world.tracker.named["web"], pushed)
+
+    def test_is_followed_to_a_new_tag(self, ranged: World) -> None:
+        """No tag moved: there is another one."""
+        ranged.poll()
+        assert ranged.waiting() == [CHECK]
+        ranged.work()
+        assert ranged.host.runs() == B
+        state = ranged.state()
+        assert str(state.found) == f"registry.test/acme/web:1.2.0@{B}"
+        ranged.poll()
+        assert (ranged.waiting(), ranged.state().check_result) == ([], "nothing moved")
+
+    def test_does_not_go_back_when_its_newest_tag_is_gone(self, ranged: World) -> None:
+        """Deleted, or a mirror that is behind: an operator may order it, a list may not."""
+        ranged.poll()
+        ranged.work()
+        ranged.tracker.named["web"] = Reference(WEB.repository, "1.1.0")
+        ranged.poll()
+        assert ranged.waiting() == []
+        ranged.ask(Action.CHECK, Reference(WEB.repository, "1.1.0"), hint=True)
+        ranged.work()
+        assert ranged.host.runs() == B
+
+    def test_goes_on_after_an_operators_rollback_with_what_is_newer_still(
+        self, ranged: World
+    ) -> None:
+        """And not before: the poll does not undo a rollback."""
+        ranged.poll()
+        ranged.work()
+        ranged.ask(Action.ROLLBACK)
+        ranged.work()
+        ranged.poll()
+        assert (ranged.waiting(), ranged.host.runs()) == ([], A)
+        self.release(ranged, "1.3.0", C)
+        ranged.poll()
+        ranged.work()
+        assert ranged.host.runs() == C
+
+    def test_of_a_registry_in_trouble_is_left_alone(self, ranged: World) -> None:
+        """A list costs more requests than a look at a tag."""
+        ranged.tracker.broken["web"] = RateLimitedError("429", retry_after=600)
+        ranged.poll()
+        ranged.tracker.broken.clear()
+        ranged.poll()
+        said = ranged.state().check_result
+        assert said is not None
+        assert "not asked again for 600 s" in said
+        ranged.clock.sleep(600)
+        ranged.poll()
+        assert ranged.waiting() == [CHECK]
 
 
 class TestDrift:

@@ -14,6 +14,8 @@ from webhook_launcher.core.errors import (
 )
 from webhook_launcher.core.model import Action, Intent, Origin, Wish, WorkloadState
 from webhook_launcher.core.reference import Digest, Reference
+from webhook_launcher.core.series import SemverTags
+from webhook_launcher.core.versions import parse_range
 from webhook_launcher.core.workload import Track, TrackKind, Workload
 from webhook_launcher.resolver import PATIENCE, Resolution, Resolver
 
@@ -116,6 +118,75 @@ class TestAStaleRegistry:
         """Then what it says is news in any case."""
         assert bench.resolve(reference=STABLE.at(B)).image.digest == A
         assert bench.clock.passed == 0
+
+
+RANGE = replace(WEB, track=Track(TrackKind.SEMVER, series=SemverTags(parse_range(">=1.2 <2"))))
+
+
+def version(text: str) -> Reference:
+    """A tag."""
+    return Reference(WEB.repository, text)
+
+
+class TestASeries:
+    """The tracker names the newest tag that is listed; 1.2.0 is A, 1.3.0 is B, 1.4.0 is C."""
+
+    @pytest.fixture(autouse=True)
+    def released(self, bench: Bench) -> None:
+        """1.3.0 is the newest that is listed; the manifest of 1.4.0 can be had already."""
+        for text, pushed in (("1.2.0", A), ("1.3.0", B), ("1.4.0", C)):
+            bench.registry.push(version(text), pushed)
+        bench.tracker.named["web"] = version("1.3.0")
+
+    def test_is_followed_to_its_newest_tag(self, bench: Bench) -> None:
+        """Resolved as any tag is."""
+        found = bench.resolve(workload=RANGE)
+        assert found == Resolution(image_of(version("1.3.0"), B), B)
+
+    @pytest.mark.parametrize("said", [version("1.2.0"), version("1.2.0").at(A)])
+    def test_an_event_about_an_older_tag_does_not_go_back(
+        self, bench: Bench, said: Reference
+    ) -> None:
+        """A patch of the branch before, or a replay: the newest is what is followed."""
+        bench.state = WorkloadState("web", image_of(version("1.3.0"), B), tracked=B)
+        found = bench.resolve(reference=said, workload=RANGE)
+        assert (found.image.digest, bench.clock.passed) == (B, 0)
+
+    @pytest.mark.parametrize("said", [version("1.4.0"), version("1.4.0").at(C)])
+    def test_a_list_that_lags_behind_a_push_is_made_up_for(
+        self, bench: Bench, said: Reference
+    ) -> None:
+        """Else the look would find nothing, and nobody would look again before the poll."""
+        found = bench.resolve(reference=said, workload=RANGE)
+        assert found == Resolution(image_of(version("1.4.0"), C), C)
+
+    def test_a_push_of_what_is_not_there_leaves_the_list_to_count(self, bench: Bench) -> None:
+        """Who holds a URL token may name any tag; it must not keep a release from being found."""
+        found = bench.resolve(reference=version("1.9.0"), origin=TOKEN, workload=RANGE)
+        assert found.image.digest == B
+
+    @pytest.mark.parametrize(
+        "said", [None, version("1.2.0"), version("1.3.0"), version("1.3.0").at(B)]
+    )
+    def test_a_newest_tag_that_is_gone_is_no_reason_to_go_back(
+        self, bench: Bench, said: Reference | None
+    ) -> None:
+        """Deleted, or a mirror that is behind: what runs is newer than what is listed."""
+        current = image_of(version("1.4.0"), C)
+        bench.state = WorkloadState("web", current, tracked=C)
+        assert bench.resolve(reference=said, workload=RANGE) == Resolution(current, None)
+
+    def test_a_range_that_was_changed_may_go_back(self, bench: Bench) -> None:
+        """The operator wrote another range: what runs is not in it any more."""
+        bench.state = WorkloadState("web", image_of(version("2.5.0"), C), tracked=C)
+        assert bench.resolve(workload=RANGE).image.digest == B
+
+    def test_a_signed_digest_of_the_newest_tag_is_waited_for(self, bench: Bench) -> None:
+        """As of a fixed tag: the registry may still say what it said before."""
+        bench.state = WorkloadState("web", image_of(version("1.3.0"), A), tracked=A)
+        bench.registry.stale = [A, A]
+        said = version("1.3.0").at(B)
+        assert bench.resolve(reference=said, workload=RANGE).image.digest == B
 
 
 class TestADeployment:

@@ -121,7 +121,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
         else Journal(settings.state, lanes, limit=pending)
     )
     registry, credentials = _registry(settings, clock)
-    tracker = Tracker(_run_for_user)
+    tracker = Tracker(_run_for_user, registry)
     engine = Engine(Connection(os.environ), clock, credentials)
     compose = Compose(run, settings.state, os.environ)
     rollout = Rollout(

@@ -194,7 +194,9 @@ class Launcher:
         )
         decision = decide(intent.wish, found.image, state, runs=runs)
         if found.tracked is not None:
-            self._workloads.checked(workload.name, decision.reason, self._clock.now())
+            now = found.image.reference.at(found.image.digest)
+            tracked = now if found.tracked == found.image.digest else None
+            self._workloads.checked(workload.name, decision.reason, self._clock.now(), tracked)
         if decision.image is None and is_news(intent.wish, found.image, state):
             self._workloads.promote(workload.name, found.image, found.tracked)  # it runs already
         return decision

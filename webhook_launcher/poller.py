@@ -4,13 +4,16 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import LauncherError, RegistryUnavailableError
 from webhook_launcher.core.model import Action, Image, Intent, Origin, Trust, Wish, WorkloadState
 from webhook_launcher.core.reference import Digest, Reference
 from webhook_launcher.core.workload import Workload
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _LONGEST_BACK_OFF = 3600.0
@@ -47,8 +50,10 @@ class States(Protocol):
     def state(self, name: str) -> WorkloadState:
         """Of one workload."""
 
-    def checked(self, name: str, result: str, now: datetime) -> None:
-        """Remember a look."""
+    def checked(
+        self, name: str, result: str, now: datetime, found: Reference | None = None
+    ) -> None:
+        """Remember a look and, when it was answered, what is tracked now."""
 
 
 class Intents(Protocol):
@@ -123,7 +128,7 @@ class Poller:
         if not actions and state.current is not None and self._drifted(workload, state.current):
             self._ask(workload, Action.RESTORE, "the current release does not run")
         try:
-            moved = self._moved(workload, state)
+            now = self._tracked_now(workload)
         except LauncherError as error:
             _log.warning(
                 "look failed",
@@ -131,10 +136,10 @@ class Poller:
             )
             self._states.checked(workload.name, str(error), self._clock.now())
             return
-        if moved:
+        if self._is_news(workload, now, state):
             self._ask(workload, Action.CHECK, "the tracked reference moved")
         else:
-            self._states.checked(workload.name, "nothing moved", self._clock.now())
+            self._states.checked(workload.name, "nothing moved", self._clock.now(), now)
 
     def _drifted(self, workload: Workload, current: Image) -> bool:
         try:
@@ -146,25 +151,38 @@ class Poller:
             )
             return False
 
-    def _moved(self, workload: Workload, state: WorkloadState) -> bool:
-        reference = self._tracker.reference(workload)
-        if reference is None:
+    @staticmethod
+    def _is_news(workload: Workload, now: Reference | None, state: WorkloadState) -> bool:
+        """Of a series, an older tag than the one that runs is none: the newer one was deleted."""
+        if now is None or now.digest in (state.tracked, state.seen):
             return False
-        if reference.digest is not None:
-            return reference.digest not in (state.tracked, state.seen)
-        host = reference.repository.registry
+        return state.current is None or not workload.newer(state.current.reference, now)
+
+    def _tracked_now(self, workload: Workload) -> Reference | None:
+        """The tracked reference, with its digest; None for `track: none`."""
+        host = workload.repository.registry
+        if workload.track.series is not None:
+            reference = self._asked(host, lambda: self._tracker.reference(workload))
+        else:
+            reference = self._tracker.reference(workload)
+        if reference is None or reference.digest is not None:
+            return reference
+        return reference.at(self._asked(host, partial(self._registry.head, reference)))
+
+    def _asked(self, host: str, question: Callable[[], T]) -> T:
+        """What a registry answers, unless it is left alone for now."""
         left = self._closed_until.get(host, 0.0) - self._clock.monotonic()
         if left > 0:
             raise RegistryUnavailableError(
                 f"{host} limited us or was down, and is not asked again for {left:.0f} s"
             )
         try:
-            digest = self._registry.head(reference)
+            answer = question()
         except RegistryUnavailableError as error:
             self._back_off(host, error.retry_after or 0.0)
             raise
         self._failures.pop(host, None)
-        return digest not in (state.tracked, state.seen)
+        return answer
 
     def _back_off(self, host: str, asked: float) -> None:
         """One registry that limits or is down is left alone by all its workloads."""

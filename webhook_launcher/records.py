@@ -66,5 +66,7 @@ class Workloads(Protocol):
     def want(self, name: str, reference: Reference) -> None:
         """Remember what the newest intent asked for."""
 
-    def checked(self, name: str, result: str, now: datetime) -> None:
-        """Remember the last look and its result."""
+    def checked(
+        self, name: str, result: str, now: datetime, found: Reference | None = None
+    ) -> None:
+        """Remember the last look, its result and, when it was answered, what is tracked now."""

@@ -5,7 +5,8 @@ digest found here is the one that is verified, pulled, run and proved.
 """
 
 import logging
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from webhook_launcher.core.clock import Clock
@@ -13,6 +14,7 @@ from webhook_launcher.core.errors import (
     CommandError,
     DigestMismatchError,
     LauncherError,
+    ManifestNotFoundError,
     NoPreviousReleaseError,
 )
 from webhook_launcher.core.model import Action, Image, Intent, Platform, Trust, WorkloadState
@@ -78,12 +80,40 @@ class Resolver:
             image = self._registry.image(wish.reference, platform, patience=self._patience(intent))
             same = wish.reference == workload.tracked
             return Resolution(image, image.digest if same else tracked)
+        return self._look(workload, intent, state, platform)
+
+    def _look(
+        self, workload: Workload, intent: Intent, state: WorkloadState, platform: Platform
+    ) -> Resolution:
+        """What is followed now. Of a series, never a tag older than the one that runs.
+
+        A list of tags may lag behind the event of a push, so the tag that was pushed counts as
+        well; and it may lose the newest tag, which is no reason to go back.
+        """
         reference = self._tracker.reference(workload)
         if reference is None:
             raise CommandError(
                 f"{workload.name!r} follows nothing (`track: none`), so there is nothing to check",
                 advice="Name a reference: `webhook-launcher deploy W REFERENCE`.",
             )
+        pushed = intent.wish.reference
+        if pushed is not None and workload.newer(pushed, reference):
+            with suppress(ManifestNotFoundError):  # it is not there: what the list says counts
+                tag_only = replace(pushed, digest=None)
+                return self._not_back(workload, tag_only, intent, state, platform)
+        return self._not_back(workload, reference, intent, state, platform)
+
+    def _not_back(
+        self,
+        workload: Workload,
+        reference: Reference,
+        intent: Intent,
+        state: WorkloadState,
+        platform: Platform,
+    ) -> Resolution:
+        """The reference, or what runs when that has the newer tag of the series."""
+        if state.current is not None and workload.newer(state.current.reference, reference):
+            return Resolution(state.current, None)
         image = self._expected(reference, intent, state, platform)
         return Resolution(image, image.digest)
 
@@ -97,7 +127,8 @@ class Resolver:
         """
         patience = self._patience(intent)
         image = self._registry.image(reference, platform, patience=patience)
-        named = intent.wish.reference.digest if intent.wish.reference else None
+        said = intent.wish.reference
+        named = said.digest if said is not None and said.tag == reference.tag else None
         before = {state.tracked, state.current.digest if state.current else None}
         deadline = self._clock.monotonic() + patience
         while named is not None and image.digest != named and image.digest in before:

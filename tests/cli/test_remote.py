@@ -9,6 +9,7 @@ import pytest
 from tests.builders import ADMIN, CONFIGURATION, D1, D2, LEFT_OUT, changed
 from tests.cli.conftest import Command, Ended, Remote
 from webhook_launcher.core.model import Action, Status
+from webhook_launcher.core.reference import parse_reference
 
 
 @pytest.fixture
@@ -32,17 +33,21 @@ def config_for(remote: Remote, directory: Path, **changes: object) -> str:
 def test_status_is_a_table_of_what_runs(ask: Command, remote: Remote) -> None:
     """One line per workload, with the digest short enough to read."""
     remote.edge.deployed("web", D1)
+    found = parse_reference(f"ghcr.io/acme/web:stable@{D2}")
+    remote.edge.journal.workloads.checked("web", "moved", remote.edge.clock.now(), found)
     ended = ask("status")
     assert ended.status == 0
     head, web, *_ = ended.out.splitlines()
-    assert head.split() == ["WORKLOAD", "STATE", "TRACKED", "CURRENT", "PENDING", "LAST", "CHECK"]
+    columns = ["WORKLOAD", "STATE", "TRACKED", "NOW", "CURRENT", "PENDING", "LAST", "CHECK"]
+    assert head.split() == columns
     assert web.split() == [
         "web",
         "running",
         "ghcr.io/acme/web:stable",
+        "stable@sha256:222222222222",
         "ghcr.io/acme/web:stable@sha256:111111111111",
         "0",
-        "-",
+        "moved",
     ]
 
 

@@ -6,6 +6,8 @@ from webhook_launcher.core.errors import OutOfScopeError
 from webhook_launcher.core.model import Action, Event, Mention, Origin, Trust, Wish
 from webhook_launcher.core.reference import Digest, Reference, parse_reference, parse_repository
 from webhook_launcher.core.selection import Interest, is_image_tag, select
+from webhook_launcher.core.series import SemverTags
+from webhook_launcher.core.versions import parse_range
 
 D1 = Digest("sha256:" + "1" * 64)
 D2 = Digest("sha256:" + "2" * 64)
@@ -14,8 +16,11 @@ TOKEN = Origin(Trust.TOKEN, "hub", "d2", "default")
 WEB = Interest("web", parse_repository("ghcr.io/acme/web"), "stable")
 API = Interest("api", parse_repository("ghcr.io/acme/api"), "stable")
 SCRIPTED = Interest("scripted", parse_repository("ghcr.io/acme/web"))
+RANGE = Interest(
+    "range", parse_repository("ghcr.io/acme/web"), series=SemverTags(parse_range(">=1.2 <2"))
+)
 MANUAL = Interest("manual", parse_repository("ghcr.io/acme/web"), follows=False)
-EVERY = (WEB, API, SCRIPTED, MANUAL)
+EVERY = (WEB, API, SCRIPTED, RANGE, MANUAL)
 
 
 def ref(text: str, digest: Digest | None = None) -> Reference:
@@ -70,6 +75,20 @@ class TestPushes:
         assert wishes(Mention(ref("web:v2", D1)), interests=(SCRIPTED,)) == [
             Wish("scripted", Action.CHECK, SIGNED, hint=True)
         ]
+
+    @pytest.mark.parametrize("tag", ["buildcache", "1.1.0", "2.0.0", "1.3", "1.3.0-alpine", "main"])
+    def test_a_tag_that_is_not_of_the_series_wakes_nobody(self, tag: str) -> None:
+        """Build caches, branches and other families are pushed far more often than releases."""
+        found, reason = select(event(Mention(ref(f"web:{tag}"))), [RANGE], SIGNED)
+        assert found == []
+        assert reason == f"tag {tag} is not tracked (range: semver >=1.2 <2)"
+
+    @pytest.mark.parametrize("origin", [SIGNED, TOKEN])
+    def test_a_tag_of_the_series_goes_along(self, origin: Origin) -> None:
+        """The list of tags may lag behind it; its digest counts only when it was signed."""
+        [wish] = wishes(Mention(ref("web:1.3.0", D1)), interests=(RANGE,), origin=origin)
+        said = ref("web:1.3.0", D1 if origin is SIGNED else None)
+        assert wish == Wish("range", Action.CHECK, origin, said, hint=True)
 
     def test_a_workload_that_follows_nothing_is_not_moved_by_a_push(self) -> None:
         """`track: none` means: signed deploy events only."""
@@ -176,7 +195,7 @@ class TestDeployEvents:
         assert wishes(deploy("web", ref("web:1")), origin=TOKEN)[0].action is Action.DEPLOY
 
 
-TAGS = st.sampled_from(["stable", "v1", "v2", f"sha256-{'a' * 64}.sig"])
+TAGS = st.sampled_from(["stable", "v1", "v1.3.0", "v2", f"sha256-{'a' * 64}.sig"])
 MENTIONS = st.builds(
     Mention,
     st.builds(

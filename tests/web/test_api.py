@@ -104,6 +104,7 @@ def test_a_fresh_workload_is_not_deployed(edge: Edge) -> None:
         "name": "web",
         "image": "ghcr.io/acme/web",
         "tracked": "ghcr.io/acme/web:stable",
+        "tracked_now": None,
         "wanted": None,
         "current": None,
         "previous": None,
@@ -111,7 +112,7 @@ def test_a_fresh_workload_is_not_deployed(edge: Edge) -> None:
         "pending": [],
         "paused": False,
         "quarantined": [],
-        "last_check": {"at": None, "result": None},
+        "last_check": {"at": None, "result": None, "answered_at": None, "moved_at": None},
     }
 
 

@@ -128,14 +128,21 @@ def _status(arguments: argparse.Namespace) -> int:
             item["name"],
             item["state"],
             item["tracked"],
+            _without_repository(item["tracked_now"], item["image"]),
             output.short((item["current"] or {}).get("reference")),
             len(item["pending"]),
             item["last_check"]["result"],
         )
         for item in found
     ]
-    output.table(("WORKLOAD", "STATE", "TRACKED", "CURRENT", "PENDING", "LAST CHECK"), rows)
+    output.table(("WORKLOAD", "STATE", "TRACKED", "NOW", "CURRENT", "PENDING", "LAST CHECK"), rows)
     return SUCCESS
+
+
+def _without_repository(reference: str | None, repository: str) -> str | None:
+    """`1.4.2@sha256:…`, as the repository stands in the column before."""
+    shown = output.short(reference)
+    return shown.removeprefix(repository).removeprefix(":") if shown else None
 
 
 def _history(arguments: argparse.Namespace) -> int:

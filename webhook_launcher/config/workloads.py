@@ -6,19 +6,15 @@ from typing import Any
 
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
+from webhook_launcher.config.track import read_track
 from webhook_launcher.core.workload import (
     ComposeProject,
     HealthSettings,
     Hooks,
     PollSettings,
-    Track,
-    TrackKind,
     Workload,
 )
 
-# In the contract and not built yet: named, so that the message is not "unknown key".
-_LATER = ("semver", "pattern", "file")
-_TRACKS = "{tag: stable}, {command: [...]} or none"
 # A confidential VM runs its own launcher under this name; the seed's agent refuses it as well.
 _RESERVED = frozenset({"dstack"})
 
@@ -29,7 +25,7 @@ def read_workload(section: Section, name: str, poll: PollSettings) -> Workload:
     workload = Workload(
         name=name,
         repository=section.take("image", values.repository),
-        track=_track(section),
+        track=read_track(section),
         project=_project(section, name),
         health=_health(section),
         hooks=_hooks(section),
@@ -50,44 +46,6 @@ def read_poll(section: Section, default: PollSettings) -> PollSettings:
     )
     poll.finish()
     return found
-
-
-def _track(section: Section) -> Track:
-    """`{tag: stable}`, `{command: [...]}` or `none`."""
-    if "track" not in section:
-        section.take("track", values.text, "")
-        section.problem("track", f"is missing; write {_TRACKS}")
-        return Track(TrackKind.NONE)
-    # A `track:` left empty is no decision to follow nothing.
-    if section.take("track", _names_no_tracker, False):
-        return Track(TrackKind.NONE)
-    track = section.section("track")
-    tag = track.take("tag", values.tag, None)
-    command = track.take("command", values.argv_from(section.base), None)
-    timeout = track.take("timeout", values.duration, 30.0)
-    later = [key for key in _LATER if key in track]
-    for key in later:
-        track.take(key, lambda value: value, None)
-        track.problem(key, "is not available in this version; use tag, command or none")
-    track.finish()
-    given = [key for key in ("tag", "command") if key in track]
-    if len(given) + len(later) > 1:
-        track.problem("", f"follows several things; keep one of {', '.join(given + later)}")
-    elif not given and not later:
-        track.problem("", f"must be {_TRACKS}")
-    if "timeout" in track and "command" not in track:
-        track.problem("timeout", "limits a command; there is none")
-    if command is not None:
-        return Track(TrackKind.COMMAND, argv=command, timeout=timeout)
-    return Track(TrackKind.TAG, tag=tag)
-
-
-def _names_no_tracker(value: Any) -> bool:
-    if isinstance(value, dict):
-        return False
-    if value != "none":
-        raise ValueError(f"must be {_TRACKS}")
-    return True
 
 
 def _project(section: Section, name: str) -> ComposeProject:

@@ -10,7 +10,7 @@
     │   ├── NotAdoptableError         what runs could not be brought back
     │   ├── CommandNotFoundError      a program is not there, or is none
     │   ├── CommandTimeoutError       retryable: a program did not end in its time
-    │   ├── TrackError                retryable: `track.command` gave no reference
+    │   ├── TrackError                retryable: `track` leads to no reference
     │   └── HookError                 a `hooks.before` command said no
     ├── EventError                    the sender
     │   ├── AuthenticationError       401
@@ -138,7 +138,7 @@ class NotAdoptableError(CommandError):
 
 
 class TrackError(CommandError):
-    """The workload's `track.command` failed or printed something else than one reference."""
+    """The workload's `track` leads to no reference: no such tag, or a file or command failed."""
 
     code = "track-failed"
     retryable = True

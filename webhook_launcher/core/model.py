@@ -239,7 +239,8 @@ class WorkloadState:
 
     `tracked` is the digest of the tracked reference that was last acted on. `seen` is what it was
     when another image was asked for by name: no poll may undo that, but the event of a push that
-    came between is still news.
+    came between is still news. `found` is what it was, digest included, at the last look that was
+    answered.
     """
 
     name: str
@@ -251,4 +252,7 @@ class WorkloadState:
     paused: bool = False
     checked_at: datetime | None = None
     check_result: str | None = None
+    found: Reference | None = None
+    found_at: datetime | None = None
+    moved_at: datetime | None = None  # since when it is that
     quarantined: frozenset[Digest] = frozenset()

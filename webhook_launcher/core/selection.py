@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from webhook_launcher.core.errors import OutOfScopeError
 from webhook_launcher.core.model import Action, Event, Mention, Origin, Trust, Wish
 from webhook_launcher.core.reference import Reference, Repository
+from webhook_launcher.core.series import Series
 
 # cosign's signature, attestation and SBOM tags, and the OCI 1.1 referrers fallback tag.
 _NOT_AN_IMAGE = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")
@@ -18,16 +19,30 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What selection needs to know of a workload: its repository and the tag it follows.
+    """What selection needs to know of a workload: its repository and the tags it follows.
 
-    `tag` is None when the workload follows no fixed tag (`command`, `none`); `follows` is False
-    for `track: none`, which only signed deploy events may move.
+    `tag` and `series` are None when only the workload's own command or file knows the tag;
+    `follows` is False for `track: none`, which only signed deploy events may move.
     """
 
     workload: str
     repository: Repository
     tag: str | None = None
+    series: Series | None = None
     follows: bool = True
+
+    @property
+    def tracked(self) -> str:
+        """What it follows, in words."""
+        if not self.follows:
+            return "nothing by itself"
+        return self.tag or (str(self.series) if self.series else "what its command or file says")
+
+    def names(self, tag: str | None) -> bool:
+        """True when this tag is the one that is followed, or of the series that is."""
+        if tag is None or self.series is None:
+            return tag is not None and tag == self.tag
+        return self.series.rank(tag) is not None
 
 
 def is_image_tag(tag: str) -> bool:
@@ -114,7 +129,7 @@ def _pushed(
         return []
     wishes = [_look(i, reference, origin) for i in same if _touches(i, mention)]
     if not wishes:
-        tracked = ", ".join(f"{i.workload}: {i.tag or 'nothing by itself'}" for i in same)
+        tracked = ", ".join(f"{i.workload}: {i.tracked}" for i in same)
         reasons.append(f"tag {reference.tag} is not tracked ({tracked})")
     return wishes
 
@@ -122,12 +137,14 @@ def _pushed(
 def _touches(interest: Interest, mention: Mention) -> bool:
     if not interest.follows:
         return False
-    tag = mention.reference.tag if mention.reference else None
-    return mention.one_of_several or interest.tag in (None, tag)
+    if mention.one_of_several or (interest.tag is None and interest.series is None):
+        return True
+    return interest.names(mention.reference.tag if mention.reference else None)
 
 
 def _look(interest: Interest, reference: Reference, origin: Origin) -> Wish:
-    exact = reference if interest.tag == reference.tag else None
+    """The pushed reference goes along when it is followed: the look must not miss it."""
+    exact = reference if interest.names(reference.tag) else None
     if exact is not None and origin.trust is not Trust.SIGNED:
         exact = Reference(reference.repository, reference.tag)
     return Wish(interest.workload, Action.CHECK, origin, exact, hint=True)

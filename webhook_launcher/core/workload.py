@@ -9,24 +9,35 @@ from webhook_launcher.core.model import Action, Image, Origin
 from webhook_launcher.core.policy import Candidate, Policy
 from webhook_launcher.core.reference import Digest, Reference, Repository
 from webhook_launcher.core.selection import Interest
+from webhook_launcher.core.series import Series
 
 
 class TrackKind(StrEnum):
     """How a workload follows its repository."""
 
     TAG = "tag"
+    SEMVER = "semver"  # the newest version in a range, of all tags of the repository
+    PATTERN = "pattern"  # the newest of the tags that match
+    FILE = "file"  # what a file says, which somebody else writes
     COMMAND = "command"  # an argv that prints a reference, or writes it to its last argument
     NONE = "none"  # only signed deploy events and operators move it
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What a workload follows; `tag` or `argv` is set, by kind."""
+    """What a workload follows; `tag`, `series`, `path` or `argv` is set, by kind."""
 
     kind: TrackKind
     tag: str | None = None
+    series: Series | None = None
+    path: Path | None = None
     argv: tuple[str, ...] = ()
     timeout: float = 30.0  # seconds the command may take
+
+    def __str__(self) -> str:
+        if self.series is not None:
+            return str(self.series)
+        return f"file {self.path}" if self.path else self.tag or self.kind.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +99,11 @@ class Workload:
     def interest(self) -> Interest:
         """What selection of events needs to know of this workload."""
         return Interest(
-            self.name, self.repository, self.track.tag, self.track.kind is not TrackKind.NONE
+            self.name,
+            self.repository,
+            self.track.tag,
+            self.track.series,
+            self.track.kind is not TrackKind.NONE,
         )
 
     def candidate(
@@ -96,6 +111,12 @@ class Workload:
     ) -> Candidate:
         """What the policies judge before the image may run here."""
         return Candidate(self.name, self.repository, image, action, origin, quarantined)
+
+    def newer(self, one: Reference, other: Reference) -> bool:
+        """True when both tags are of the series that is followed, and `one` is the newer one."""
+        series = self.track.series
+        ranks = [series.rank(r.tag) if series and r.tag else None for r in (one, other)]
+        return None not in ranks and ranks[0] > ranks[1]  # type: ignore[operator]
 
     @property
     def tracked(self) -> Reference | None:

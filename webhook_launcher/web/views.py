@@ -88,7 +88,8 @@ def workload(
     return {
         "name": configured.name,
         "image": str(configured.repository),
-        "tracked": str(configured.tracked) if configured.tracked else configured.track.kind.value,
+        "tracked": str(configured.tracked or configured.track),
+        "tracked_now": str(state.found) if state.found else None,
         "wanted": str(state.wanted) if state.wanted else None,
         "current": image(state.current),
         "previous": image(state.previous),
@@ -96,7 +97,12 @@ def workload(
         "pending": [intent(found) for found in open_intents],
         "paused": state.paused,
         "quarantined": sorted(state.quarantined),
-        "last_check": {"at": time(state.checked_at), "result": state.check_result},
+        "last_check": {
+            "at": time(state.checked_at),
+            "result": state.check_result,
+            "answered_at": time(state.found_at),
+            "moved_at": time(state.moved_at),
+        },
     }
 
 

@@ -157,7 +157,7 @@ class TestWorkloads:
         journal.workloads.promote("web", image_of(STABLE, A), A)
         journal.workloads.promote("web", image_of(STABLE, B), None)
         journal.workloads.want("web", STABLE.at(C))
-        journal.workloads.checked("web", "nothing moved", NOW)
+        journal.workloads.checked("web", "nothing moved", NOW, STABLE.at(A))
         journal.workloads.pause("web", True)
         journal.workloads.quarantine("web", C, "unhealthy", NOW)
         before = journal.workloads.state("web")
@@ -171,12 +171,26 @@ class TestWorkloads:
             True,
             NOW,
             "nothing moved",
+            STABLE.at(A),
+            NOW,
+            NOW,
             frozenset({C}),
         )
         journal.close()
         again = Journal(state, LANES)
         assert again.workloads.state("web") == before
         again.close()
+
+    def test_what_a_look_found_outlives_looks_that_found_nothing(self, journal: Journal) -> None:
+        """A registry that is down says nothing about the tag; and it is news only when it moved."""
+        journal.workloads.checked("web", "nothing moved", later(0), STABLE.at(A))
+        journal.workloads.checked("web", "nothing moved", later(1), STABLE.at(A))
+        journal.workloads.checked("web", "the registry is down", later(2))
+        state = journal.workloads.state("web")
+        assert (state.found, state.found_at, state.moved_at) == (STABLE.at(A), later(1), later(0))
+        assert (state.checked_at, state.check_result) == (later(2), "the registry is down")
+        journal.workloads.checked("web", "moved", later(3), STABLE.at(B))
+        assert journal.workloads.state("web").moved_at == later(3)
 
     def test_a_quarantine_is_of_one_workload(self, journal: Journal) -> None:
         """It failed there; elsewhere it may be well."""

@@ -74,6 +74,7 @@ class FakeRegistry:
 
     def __init__(self, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
+        self.page: int | None = None  # the most tags in one page; None as many as are asked for
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.seen: list[Seen] = []
         self.edits: list[Edit] = []
@@ -136,6 +137,8 @@ class FakeRegistry:
             reply = self._token(seen)
         elif "/blobs/" in seen.path:
             reply = self._blob(seen)
+        elif seen.path.endswith("/tags/list"):
+            reply = self._tags(seen)
         else:
             reply = self._manifest(seen)
         for edit in self.edits:
@@ -162,6 +165,23 @@ class FakeRegistry:
             return _error(404, "BLOB_UNKNOWN")
         headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": digest}
         return Reply(200, headers, body)
+
+    def _tags(self, seen: Seen) -> Reply:
+        """As distribution 3 pages them: in the order of the text, with a link to the next page."""
+        repository = seen.path.removeprefix("/v2/").removesuffix("/tags/list")
+        if (refused := self._refused(seen, repository)) is not None:
+            return refused
+        found = {tag for (name, tag) in self.manifests if name == repository and ":" not in tag}
+        if not found:
+            return _error(404, "NAME_UNKNOWN")
+        asked = int(seen.query["n"])
+        size = min(asked, self.page or asked)
+        after = sorted(tag for tag in found if tag > seen.query.get("last", ""))
+        headers = {"Content-Type": "application/json"}
+        if len(after) > size:
+            target = f"{seen.path}?last={after[size - 1]}&n={size}"
+            headers["Link"] = f'<{target}>; rel="next"'
+        return Reply(200, headers, encode({"name": repository, "tags": after[:size]}))
 
     def _refused(self, seen: Seen, repository: str) -> Reply | None:
         auth = self.auth

@@ -128,3 +128,14 @@ def test_moved_tag(repository: Repository, client: RegistryClient) -> None:
     second = repository.push("stable", manifest("arm"))
     assert client.head(reference) == client.image(reference, AMD64).digest == second
     assert client.image(reference.at(first), AMD64).digest == first
+
+
+def test_every_tag_is_listed(repository: Repository, client: RegistryClient) -> None:
+    """Distribution's own list: 2.8 knows no pages, 3 does; both end."""
+    pushed = [f"1.{number}.0" for number in range(12)] + ["latest"]
+    for tag in pushed:
+        repository.push(tag, manifest())
+    where = repository.reference(":latest").repository
+    assert sorted(client.tags(where)) == sorted(pushed)
+    with pytest.raises(ManifestNotFoundError, match="the tags of"):
+        client.tags(parse_reference(f"{repository.host}/never/pushed:1").repository)

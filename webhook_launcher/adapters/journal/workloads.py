@@ -20,6 +20,9 @@ CREATE TABLE workloads (
     paused INTEGER NOT NULL DEFAULT 0,
     checked_at TEXT,
     check_result TEXT,
+    found TEXT,                       -- what was tracked at the last look that was answered
+    found_at TEXT,
+    moved_at TEXT,                    -- since when it is that
     signed_at TEXT                    -- of the newest deploy event accepted
 );
 CREATE TABLE quarantine (
@@ -58,6 +61,9 @@ class Workloads:
             paused=bool(row["paused"]),
             checked_at=time_of(row["checked_at"]),
             check_result=row["check_result"],
+            found=parse_reference(row["found"]) if row["found"] else None,
+            found_at=time_of(row["found_at"]),
+            moved_at=time_of(row["moved_at"]),
             quarantined=quarantined,
         )
 
@@ -91,10 +97,21 @@ class Workloads:
         with self._database.transaction() as connection:
             self._set(connection, name, wanted=str(reference))
 
-    def checked(self, name: str, result: str, now: datetime) -> None:
-        """Remember when the tracked reference was last looked at, and what came of it."""
+    def checked(
+        self, name: str, result: str, now: datetime, found: Reference | None = None
+    ) -> None:
+        """Remember when the tracked reference was last looked at, and what came of it.
+
+        `found` is the reference with its digest, when the look was answered.
+        """
+        when = time_text(now)
         with self._database.transaction() as connection:
-            self._set(connection, name, checked_at=time_text(now), check_result=result)
+            self._set(connection, name, checked_at=when, check_result=result)
+            if found is not None:
+                before = self.state(name).found
+                self._set(connection, name, found=str(found), found_at=when)
+                if before is None or before.digest != found.digest:
+                    self._set(connection, name, moved_at=when)
 
     def pause(self, name: str, paused: bool) -> None:
         """Hold or release the automatic deployments of a workload."""

@@ -19,6 +19,7 @@ from webhook_launcher.adapters.registry.manifest import (
 )
 from webhook_launcher.adapters.registry.platform import choose
 from webhook_launcher.adapters.registry.settings import Credential, RegistrySettings, Timeouts
+from webhook_launcher.adapters.registry.tags import TagLists
 from webhook_launcher.adapters.registry.transport import Answer, Deadline, Transport
 from webhook_launcher.core.errors import (
     InvalidReferenceError,
@@ -58,6 +59,7 @@ class RegistryClient:
         self._transport = Transport(self._timeouts, trust)
         self._exchange = Exchange(settings, credentials, self._transport, now)
         self._blobs = Blobs(self._exchange, self._transport)
+        self._tag_lists = TagLists(self._exchange, now)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -105,6 +107,10 @@ class RegistryClient:
         """
         deadline = Deadline(self._now, self._timeouts.total)
         return self._blobs.get(repository, wanted, limit, deadline)
+
+    def tags(self, repository: Repository) -> list[str]:
+        """All tags of a repository, or a RegistryError; never a part of them."""
+        return self._tag_lists.read(repository)
 
     def _get(self, reference: Reference, deadline: Deadline, until: float) -> Answer:
         """A GET, with another try after a 404 as long as it falls before `until`."""
