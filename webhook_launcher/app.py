@@ -24,7 +24,9 @@ from webhook_launcher.adapters.registry import (
     RegistryClient,
     RegistrySettings,
 )
+from webhook_launcher.adapters.state_directory import try_out
 from webhook_launcher.adapters.tracker import Tracker
+from webhook_launcher.checkup import Checkup
 from webhook_launcher.config import Recording, Settings
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import CommandNotFoundError, CommandTimeoutError, LauncherError
@@ -34,6 +36,7 @@ from webhook_launcher.launcher import Launcher
 from webhook_launcher.loop import Loop
 from webhook_launcher.placement import Placement
 from webhook_launcher.poller import Poller
+from webhook_launcher.prerequisites import Prerequisites
 from webhook_launcher.published_keys import with_key_lookups
 from webhook_launcher.resolver import Resolver
 from webhook_launcher.rollout import Rollout
@@ -161,10 +164,12 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
         random.random,
     )
     placement = Placement(settings.workloads.values(), engine, compose)
+    prerequisites = Prerequisites(engine, compose)
     pollers = [
         Loop("poller", poller.step),
         Loop("pruner", _pruner(journal, clock)),
         Loop("placement", placement.step),
+        Loop("prerequisites", prerequisites.step),
     ]
     loops = (*workers, *pollers)
     app = create_app(
@@ -189,10 +194,33 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
             clock,
             wake,
         ),
-        {**_checks(journal, engine, loops), "mounts": placement.reason},
+        {
+            **_checks(journal, engine, loops),
+            "mounts": placement.reason,
+            "host": prerequisites.reason,
+        },
         partial(may_send, settings.sources),
     )
     return Service(settings, app, journal, registry, worker, pollers, workers)
+
+
+def examine(settings: Settings, clock: Clock | None = None) -> Checkup:
+    """Wire what `doctor` asks; opens no journal, so it may run beside a launcher."""
+    clock = clock or SystemClock()
+    registry, credentials = _registry(settings, clock)
+    engine = Engine(Connection(os.environ), clock, credentials)
+    compose = Compose(run, settings.state, os.environ)
+    workloads = settings.workloads.values()
+    return Checkup(
+        workloads,
+        engine,
+        compose,
+        registry,
+        Tracker(_run_for_user),
+        Placement(workloads, engine, compose),
+        lambda: try_out(settings.state),
+        clock,
+    )
 
 
 def _recorder(recording: Recording | None) -> Callable[[Source, Delivery, datetime], None]:

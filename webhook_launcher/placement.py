@@ -50,7 +50,7 @@ class Placement:
     def step(self) -> float:
         """Look at every project; the seconds until the next look."""
         try:
-            found = tuple(problem for one in self._workloads for problem in self._look(one))
+            found = self.look()
         except EngineUnavailableError:
             return _AGAIN  # `/readyz` says so already
         except EngineError as error:
@@ -62,7 +62,11 @@ class Placement:
         self._problems = found
         return _EVERY
 
-    def _look(self, workload: Workload) -> list[str]:
+    def look(self) -> tuple[str, ...]:
+        """What is wrong now, by workload. Raises EngineError."""
+        return tuple(problem for one in self._workloads for problem in self._of(one))
+
+    def _of(self, workload: Workload) -> list[str]:
         """What is wrong with one workload; silent where nothing depends on the directory."""
         found = self._engine.missing_binds([workload.project.directory])
         if not found or not self._may_mount_relatively(workload):

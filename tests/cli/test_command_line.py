@@ -15,7 +15,7 @@ from webhook_launcher import __version__
 
 COMMANDS = (
     *("serve", "check", "status", "history", "deploy", "rollback", "pause", "resume"),
-    *("keygen", "send"),
+    *("keygen", "send", "doctor"),
 )
 
 

@@ -256,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._drip(reply.raw, reply.pause)
             self.close_connection = True
             return
-        self.send_response(reply.status)
+        self.send_response_only(reply.status)  # without a date of its own
         for name, value in reply.headers.items():
             self.send_header(name, value)
         if reply.length:

@@ -1,5 +1,7 @@
 """`RegistryClient.head`: the poll's cheap look."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.adapters.registry.fake import (
@@ -89,3 +91,15 @@ def test_missing_tag_is_told(registry: FakeRegistry, client: RegistryClient) -> 
 def is_head(seen: Seen) -> bool:
     """The first request of a look."""
     return seen.method == "HEAD"
+
+
+def test_the_registrys_clock_is_read_of_its_answer(
+    registry: FakeRegistry, client: RegistryClient
+) -> None:
+    """`doctor` compares it with ours; who sends no date, or nonsense, cannot be compared with."""
+    registry.put("acme/web:stable", manifest())
+    reference = registry.reference("acme/web:stable")
+    registry.edit(with_headers(Date="Tue, 24 Nov 2026 02:33:28 GMT"))
+    assert client.date(reference) == datetime(2026, 11, 24, 2, 33, 28, tzinfo=UTC)
+    registry.edit(with_headers(Date="yesterday"))
+    assert client.date(reference) is None

@@ -22,16 +22,24 @@ _RETRIES = 3
 
 def find_containers(client: Client, project: str, services: Collection[str]) -> list[Container]:
     """The containers of the services, stopped ones included, `run` ones not."""
+    found = [parse_container(one) for one in inspect_containers(client, project, services)]
+    return sorted(found, key=lambda container: (container.service, container.number))
+
+
+def inspect_containers(
+    client: Client, project: str, services: Collection[str]
+) -> list[dict[str, Any]]:
+    """The same, as the engine describes them."""
     found = []
     for listed in client.list_containers([f"{PROJECT}={project}"]):
         labels = listed.get("Labels") or {}
         if labels.get(SERVICE) not in services or labels.get(ONE_OFF) == "True":
             continue
         try:
-            found.append(parse_container(client.inspect_container(listed["Id"])))
+            found.append(client.inspect_container(listed["Id"]))
         except NotFound:
             continue  # removed since it was listed
-    return sorted(found, key=lambda container: (container.service, container.number))
+    return found
 
 
 def parse_container(inspected: Mapping[str, Any]) -> Container:

@@ -6,15 +6,18 @@ something that nobody expected.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path, PurePath
 
 from webhook_launcher.adapters.engine import adoption, keep, mounts
 from webhook_launcher.adapters.engine.connection import APIError, Client, Connection, NotFound
-from webhook_launcher.adapters.engine.containers import find_containers
+from webhook_launcher.adapters.engine.containers import find_containers, inspect_containers
 from webhook_launcher.adapters.engine.frames import Tail, read_frames
 from webhook_launcher.adapters.engine.probe import run_probe
 from webhook_launcher.adapters.engine.pull import Login, Progress, is_present, pull_image
+from webhook_launcher.adapters.engine.signals import is_deaf
 from webhook_launcher.adapters.engine.sweep import sweep_project
+from webhook_launcher.adapters.engine.versions import read_clock, read_versions
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.container import Container, ProbeResult
 from webhook_launcher.core.model import Image, Platform
@@ -79,13 +82,14 @@ class Engine:
             return client.platform
 
     def versions(self) -> Mapping[str, str]:
-        """`engine`, `api` (agreed on), `store` and `os`, for logs."""
+        """`engine`, `api` (agreed on), `store` and `os`; EngineError when it is too old."""
         with self._connection.client() as client:
-            facts = client.info()
-            agreed = client.api_version
-        system = f"{facts['OperatingSystem']}, {facts['KernelVersion']}"
-        version, store = facts["ServerVersion"], facts["Driver"]
-        return {"engine": version, "api": agreed, "store": store, "os": system}
+            return read_versions(client)
+
+    def now(self) -> datetime | None:
+        """The engine's clock; None where it does not tell."""
+        with self._connection.client() as client:
+            return read_clock(client)
 
     def pull(self, image: Image, *, on_progress: Progress = _silent) -> None:
         """Have `repository@digest` on the engine; no network when it is there.
@@ -120,6 +124,12 @@ class Engine:
         with self._connection.client() as client:
             found = find_containers(client, project, services)
             return adoption.adopt_image(client, found, repository)
+
+    def deaf_containers(self, project: str, services: Sequence[str]) -> list[str]:
+        """Names of running containers that drop their stop signal, as far as that can be seen."""
+        with self._connection.client() as client:
+            found = inspect_containers(client, project, services)
+        return [one["Name"].lstrip("/") for one in found if is_deaf(one)]
 
     def sweep(self, project: str) -> None:
         """Remove what an interrupted `up` left."""

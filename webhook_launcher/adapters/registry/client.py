@@ -2,6 +2,8 @@
 
 import ssl
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from webhook_launcher.adapters.registry.blobs import Blobs
@@ -77,6 +79,15 @@ class RegistryClient:
             return said
         digest, _ = _checked(self._ask("GET", reference, deadline), reference)
         return digest
+
+    def date(self, reference: Reference) -> datetime | None:
+        """What the registry's clock said when it was asked for the reference, if it said so."""
+        deadline = Deadline(self._now, self._timeouts.total)
+        said = self._ask("HEAD", reference, deadline).headers.get("Date", "")
+        try:
+            return parsedate_to_datetime(said).astimezone(UTC)
+        except ValueError:
+            return None
 
     def image(self, reference: Reference, platform: Platform, *, patience: float = 0) -> Image:
         """The image behind a reference, for an engine of this platform; one resolution.
