@@ -318,6 +318,25 @@ class TestARegistryInTrouble:
         three.poll()
         assert three.state("api").check_result == "nothing moved"
 
+    def test_that_stays_silent_is_told_once(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Not with every look of three days; and again when it happens again."""
+        deployed(world).poll()
+        for _ in range(2):
+            world.registry.down = lambda: RegistryDeniedError("403")
+            world.clock.sleep(86_000)
+            world.poll()
+            assert [r for r in caplog.records if r.msg == "stale"] == []
+            world.clock.sleep(1_000)
+            world.poll()
+            world.poll()
+            [told] = [r for r in caplog.records if r.msg == "stale"]
+            assert told.__dict__["detail"].startswith("no look was answered for 24 h")
+            world.registry.down = None
+            world.poll()
+            caplog.clear()
+
     def test_is_left_alone_for_longer_each_time_up_to_an_hour(self, world: World) -> None:
         """And for the first wait again after it was well."""
         deployed(world)

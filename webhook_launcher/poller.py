@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import LauncherError, RegistryUnavailableError
+from webhook_launcher.core.freshness import warnings
 from webhook_launcher.core.model import Action, Image, Intent, Origin, Trust, Wish, WorkloadState
 from webhook_launcher.core.reference import Digest, Reference
 from webhook_launcher.core.workload import Workload
@@ -96,6 +97,7 @@ class Poller:
         self._due = {workload.name: 0.0 for workload in self._workloads}
         self._closed_until: dict[str, float] = {}  # registry host -> no look before
         self._failures: dict[str, int] = {}
+        self._warned: set[str] = set()
 
     def step(self) -> float:
         """Look at what is due; the seconds until the next is."""
@@ -106,8 +108,18 @@ class Poller:
             # Set first: a look that raises must not keep the others from being looked at.
             self._due[workload.name] = now + self._interval(workload)
             self._look(workload)
+            self._warn(workload)
         wait = min(self._due.values(), default=_LONGEST_WAIT) - self._clock.monotonic()
         return min(_LONGEST_WAIT, max(_SHORTEST_WAIT, wait))
+
+    def _warn(self, workload: Workload) -> None:
+        """Say what is not fresh, once and not with every look."""
+        found = warnings(workload, self._states.state(workload.name), self._clock.now())
+        if found and workload.name not in self._warned:
+            _log.warning("stale", extra={"workload": workload.name, "detail": "; ".join(found)})
+            self._warned.add(workload.name)
+        elif not found:
+            self._warned.discard(workload.name)
 
     def _interval(self, workload: Workload) -> float:
         every = workload.poll.every

@@ -51,6 +51,14 @@ def test_status_is_a_table_of_what_runs(ask: Command, remote: Remote) -> None:
     ]
 
 
+def test_status_warns_of_what_is_not_fresh(ask: Command, remote: Remote) -> None:
+    """Below the table, on standard error: what runs looks well otherwise."""
+    remote.edge.journal.workloads.checked("web", "401 \x1b[2J", remote.edge.clock.now())
+    assert ask("status").err == (
+        "warning: web: no look was ever answered; the last one: 401  [2J\n"
+    )
+
+
 def test_status_of_one_workload_as_json_is_the_apis_answer(ask: Command, remote: Remote) -> None:
     """Scripts read the same document from the command and from the API."""
     assert json.loads(ask("status", "web", "--json").out)["name"] == "web"

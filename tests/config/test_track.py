@@ -84,6 +84,13 @@ def test_what_cannot_be_followed_is_told_at_its_place(
     assert said in found[f"{TRACK}.{key}"]
 
 
+def test_a_freeze_is_told_of_whatever_is_followed() -> None:
+    """Both alarms are of every kind."""
+    found = track({"tag": "stable", "stale_after": "2h", "quiet_after": "8d"})
+    assert (found.tag, found.stale_after, found.quiet_after) == ("stable", 7200, 8 * 86400)
+    assert list(faults_of(TRACK, {"tag": "a", "stale_after": "0s"})) == [f"{TRACK}.stale_after"]
+
+
 def test_of_two_things_one_must_go() -> None:
     """And both are named."""
     found = faults_of(TRACK, {"semver": "^1", "pattern": "a", "file": "x"})

@@ -113,6 +113,7 @@ def test_a_fresh_workload_is_not_deployed(edge: Edge) -> None:
         "paused": False,
         "quarantined": [],
         "last_check": {"at": None, "result": None, "answered_at": None, "moved_at": None},
+        "warnings": [],
     }
 
 

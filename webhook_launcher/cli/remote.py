@@ -136,6 +136,9 @@ def _status(arguments: argparse.Namespace) -> int:
         for item in found
     ]
     output.table(("WORKLOAD", "STATE", "TRACKED", "NOW", "CURRENT", "PENDING", "LAST CHECK"), rows)
+    for item in found:
+        for warning in item["warnings"]:
+            output.note(f"warning: {item['name']}: {warning}")
     return SUCCESS
 
 

@@ -1,6 +1,7 @@
 """The `track:` key of a workload: what it follows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from webhook_launcher.config import values
@@ -30,6 +31,8 @@ def read_track(section: Section) -> Track:
     if section.take("track", _names_no_tracker, False):
         return Track(TrackKind.NONE)
     track = section.section("track")
+    stale_after = track.take("stale_after", values.duration, None)
+    quiet_after = track.take("quiet_after", values.duration, None)
     found = _tracks(track)
     track.finish()
     given = [kind for kind in _KINDS if kind in track]
@@ -40,7 +43,8 @@ def read_track(section: Section) -> Track:
     for key, kind in _OF.items():
         if key in track and kind not in track:
             track.problem(key, f"belongs to a {kind}; there is none")
-    return next((found[kind] for kind in given), Track(TrackKind.NONE))
+    chosen = next((found[kind] for kind in given), Track(TrackKind.NONE))
+    return replace(chosen, stale_after=stale_after, quiet_after=quiet_after)
 
 
 def _tracks(track: Section) -> dict[str, Track]:

@@ -11,6 +11,10 @@ from webhook_launcher.core.reference import Digest, Reference, Repository
 from webhook_launcher.core.selection import Interest
 from webhook_launcher.core.series import Series
 
+# A day, or that many looks: one that failed is no news.
+_STALE_AFTER = 86400.0
+_LOOKS = 4
+
 
 class TrackKind(StrEnum):
     """How a workload follows its repository."""
@@ -33,6 +37,8 @@ class Track:
     path: Path | None = None
     argv: tuple[str, ...] = ()
     timeout: float = 30.0  # seconds the command may take
+    stale_after: float | None = None  # seconds without an answered look; None: by the poll
+    quiet_after: float | None = None  # seconds without a move that are no news; None: any
 
     def __str__(self) -> str:
         if self.series is not None:
@@ -111,6 +117,13 @@ class Workload:
     ) -> Candidate:
         """What the policies judge before the image may run here."""
         return Candidate(self.name, self.repository, image, action, origin, quarantined)
+
+    @property
+    def stale_after(self) -> float | None:
+        """Seconds without an answered look after which to warn; None where nobody polls."""
+        if self.track.stale_after is not None or self.poll.every is None:
+            return self.track.stale_after
+        return max(_STALE_AFTER, _LOOKS * self.poll.every)
 
     def newer(self, one: Reference, other: Reference) -> bool:
         """True when both tags are of the series that is followed, and `one` is the newer one."""

@@ -101,9 +101,8 @@ class Console:
 
     def show(self, workload: Workload) -> dict[str, Any]:
         """A workload as the API shows it."""
-        return views.workload(
-            workload, self.states.state(workload.name), self.intents.waiting(workload.name)
-        )
+        state, waiting = self.states.state(workload.name), self.intents.waiting(workload.name)
+        return views.workload(workload, state, waiting, self.clock.now())
 
 
 def blueprint(console: Console) -> Blueprint:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from webhook_launcher.core.freshness import warnings
 from webhook_launcher.core.model import Action, Deployment, Image, Intent, Origin, WorkloadState
 from webhook_launcher.core.workload import Workload
 
@@ -81,7 +82,7 @@ def deployment(found: Deployment) -> dict[str, Any]:
 
 
 def workload(
-    configured: Workload, state: WorkloadState, open_intents: list[Intent]
+    configured: Workload, state: WorkloadState, open_intents: list[Intent], now: datetime
 ) -> dict[str, Any]:
     """What a workload follows, wants and runs."""
     busy = any(found.status.value == "in_progress" for found in open_intents)
@@ -103,6 +104,7 @@ def workload(
             "answered_at": time(state.found_at),
             "moved_at": time(state.moved_at),
         },
+        "warnings": warnings(configured, state, now),
     }
 
 
