@@ -216,7 +216,7 @@ def examine(settings: Settings, clock: Clock | None = None) -> Checkup:
         engine,
         compose,
         registry,
-        Tracker(_run_for_user),
+        Tracker(_run_for_user, registry),
         Placement(workloads, engine, compose),
         lambda: try_out(settings.state),
         clock,
