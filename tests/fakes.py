@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+from webhook_launcher.core.attachment import Attachment
 from webhook_launcher.core.container import Container
 from webhook_launcher.core.errors import (
     ComposeError,
@@ -21,6 +22,7 @@ from webhook_launcher.core.errors import (
     PullError,
     UnhealthyWorkloadError,
 )
+from webhook_launcher.core.evidence import Answer, Check, Facts
 from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.reference import Digest, Reference, Repository, parse_reference
 from webhook_launcher.core.workload import ComposeProject, HealthSettings, Workload
@@ -132,6 +134,9 @@ class FakeRegistry:
         self.down: Callable[[], LauncherError] | None = None
         self.stale: list[Digest] = []  # what the next looks still answer
         self.asked: list[str] = []
+        self.facts_of: dict[Digest, Facts] = {}
+        self.attached: dict[Digest, tuple[Attachment, ...]] = {}
+        self.looked: list[Digest] = []  # whose facts or attachments were asked for
 
     def push(self, reference: Reference, pushed: Digest) -> None:
         """Move a tag."""
@@ -150,6 +155,23 @@ class FakeRegistry:
             raise ManifestNotFoundError(f"{reference} is not there")
         return found
 
+    def facts(self, image: Image, platform: Platform) -> Facts:
+        """What the bytes of an image say, by a test's word."""
+        self._look(image)
+        return self.facts_of.get(image.digest, Facts(b"{}", {}, 1, platform))
+
+    def attachments(self, image: Image) -> tuple[Attachment, ...]:
+        """What is attached to an image, by a test's word."""
+        self._look(image)
+        return self.attached.get(image.digest, ())
+
+    def _look(self, image: Image) -> None:
+        """By digest, which a tag that moved on does not take away."""
+        self._fuse.step("registry")
+        self.looked.append(image.digest)
+        if self.down is not None:
+            raise self.down()
+
     def image(self, reference: Reference, platform: Platform, *, patience: float = 0) -> Image:
         """The image behind a reference, asked for again while it is not there."""
         until = self._clock.monotonic() + patience
@@ -165,6 +187,19 @@ class FakeRegistry:
 def image_of(reference: Reference, found: Digest, platform: Platform = PLATFORM) -> Image:
     """An image as the registry client makes it: a single manifest."""
     return Image(reference, found, found, config_of(found), "application/x", platform)
+
+
+class FakeChecks:
+    """The user's own checks: each digest is fine unless a test says what is said of it."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Digest, Answer] = {}
+        self.asked: list[Digest] = []
+
+    def run(self, check: Check, workload: str, image: Image, facts: Facts) -> Answer:
+        """How the check ended."""
+        self.asked.append(image.digest)
+        return self.answers.get(image.digest, Answer(0, "fine"))
 
 
 class FakeTracker:

@@ -38,7 +38,7 @@ class TestTheMainJob:
         assert settled.deployment == deployment.id
         assert (deployment.status, deployment.image.digest) == (Status.SUCCESS, A)
         assert {"resolve", "pull", "up", "gate"} <= deployment.timings.keys()
-        assert deployment.policies == ("repository", "quarantine")
+        assert [verdict.policy for verdict in deployment.verdicts] == ["repository", "quarantine"]
 
     def test_the_release_before_becomes_the_previous_one(self, world: World) -> None:
         """It is what a rollback returns to, and its image is kept from pruning."""

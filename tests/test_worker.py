@@ -154,6 +154,8 @@ class TestTrying:
         assert {kind.__name__ for kind in kinds if kind.retryable} == {
             "CommandTimeoutError",
             "EngineUnavailableError",
+            "NotRipeError",
+            "NotSignedYetError",
             "ProjectBusyError",
             "PullError",
             "QueueFullError",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from tests.fakes import (
+    FakeChecks,
     FakeHooks,
     FakeHost,
     FakeRegistry,
@@ -17,8 +18,10 @@ from tests.fakes import (
 )
 from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.adapters.journal.deployments import Deployments
+from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.workloads import Workloads
+from webhook_launcher.admission import Admission
 from webhook_launcher.core.model import (
     Action,
     Deployment,
@@ -62,6 +65,7 @@ class World:
         self.host = FakeHost(self.clock, self.fuse)
         self.host.may_start = self._is_admitted
         self.hooks = FakeHooks(self.fuse)
+        self.checks = FakeChecks()
         self.start()
 
     def start(self) -> None:
@@ -71,8 +75,15 @@ class World:
         intents = cast("Intents", Watched(self.journal.intents, self.fuse))
         states = cast("Workloads", Watched(self.journal.workloads, self.fuse))
         rollout = Rollout(self.host, self.host, self.host, self.hooks, self.clock)
+        self.admission = Admission(
+            self.registry,
+            self.checks,
+            cast("KeptEvidence", Watched(self.journal.evidence, self.fuse)),
+            self.clock,
+        )
         launcher = Launcher(
             Resolver(self.registry, self.tracker, self.clock),
+            self.admission,
             rollout,
             cast("Deployments", Watched(self.journal.deployments, self.fuse)),
             states,

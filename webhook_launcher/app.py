@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flask import Flask
 
+from webhook_launcher.adapters.checks import CheckRunner
 from webhook_launcher.adapters.command import Finished, run
 from webhook_launcher.adapters.compose import Compose
 from webhook_launcher.adapters.engine import Connection, Engine
@@ -26,6 +27,7 @@ from webhook_launcher.adapters.registry import (
 )
 from webhook_launcher.adapters.state_directory import try_out
 from webhook_launcher.adapters.tracker import Tracker
+from webhook_launcher.admission import Admission
 from webhook_launcher.checkup import Checkup
 from webhook_launcher.config import Recording, Settings
 from webhook_launcher.core.clock import Clock
@@ -136,6 +138,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
     )
     launcher = Launcher(
         Resolver(registry, tracker, clock),
+        Admission(registry, CheckRunner(_run_check), journal.evidence, clock),
         rollout,
         journal.deployments,
         journal.workloads,
@@ -278,6 +281,13 @@ def _run_helper(argv: Sequence[str], stdin: bytes, seconds: float) -> tuple[int,
 def _run_for_user(argv: Sequence[str], seconds: float, extra: Mapping[str, str]) -> Finished:
     """A hook or tracker of the user, in our environment and the given variables."""
     return run(argv, timeout=seconds, env={**os.environ, **extra})
+
+
+def _run_check(
+    argv: Sequence[str], seconds: float, extra: Mapping[str, str], stdin: bytes
+) -> Finished:
+    """The same for a check of an image, which reads the image's manifest."""
+    return run(argv, timeout=seconds, env={**os.environ, **extra}, stdin=stdin)
 
 
 def _pruner(journal: Journal, clock: Clock) -> Callable[[], float]:

@@ -47,7 +47,7 @@ class Attempts:
             started_at=self._clock.now(),
             # Nothing to return to when the current release is only started again.
             previous=former if former and former.digest != release.image.digest else None,
-            policies=release.policies,
+            verdicts=release.verdicts,
             tracked=tracked,
             rollback=intent.wish.action is Action.ROLLBACK,
         )

@@ -1,9 +1,10 @@
 """The order of a deployment; the only module that knows it.
 
 0. recover   what a crash or an outage left open, from the journal and local images alone
-1. resolve   the reference, once, to an Image (`resolver`)
+1. resolve   the reference, once, to an Image (`resolver`); its digest ages from here on
 2. decide    whether anything is to be done (`core.decision`)
-3. admit     under today's policy, to a Release; the engine gets nothing else
+3. admit     look for what the policies ask (`admission`), then under today's policy to a Release;
+             the engine gets nothing else
 4. journal   the attempt, before anything is touched
 5. prepare   `before` hooks, pull by digest, keep-tag: the old release serves, untouched
 6. switch    journal "switching", pin, sweep, `up`
@@ -19,6 +20,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from webhook_launcher.admission import Admission
 from webhook_launcher.attempt import Attempts, Outcome, log_fields, outcome_of
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.decision import Decision, decide, is_news
@@ -34,11 +36,12 @@ from webhook_launcher.core.model import (
     Deployment,
     Image,
     Intent,
+    Platform,
     Status,
     Trust,
     WorkloadState,
 )
-from webhook_launcher.core.policy import Release, admit
+from webhook_launcher.core.policy import Release
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.records import Deployments, Workloads
 from webhook_launcher.resolver import Resolution, Resolver
@@ -54,6 +57,7 @@ class Launcher:
     def __init__(
         self,
         resolver: Resolver,
+        admission: Admission,
         rollout: Rollout,
         deployments: Deployments,
         workloads: Workloads,
@@ -61,12 +65,13 @@ class Launcher:
         new_id: Callable[[], str],
     ) -> None:
         self._resolver = resolver
+        self._admission = admission
         self._rollout = rollout
         self._deployments = deployments
         self._workloads = workloads
         self._clock = clock
         self._attempts = Attempts(clock, new_id)
-        self._rollback = Rollback(rollout, deployments, workloads, self._attempts)
+        self._rollback = Rollback(admission, rollout, deployments, workloads, self._attempts, clock)
 
     def launch(self, workload: Workload, intent: Intent) -> Outcome:
         """Make what the intent asks for run, or leave (or bring back) what ran.
@@ -86,10 +91,13 @@ class Launcher:
             platform = self._rollout.platform()
             state = self._known(workload, intent)
             found = self._resolver.resolve(workload, intent, state, platform)
+            self._admission.sight(found.image)
         decision = self._decide(workload, intent, found, state)
         if decision.image is None:
             return Outcome(Status.SUCCESS, decision.reason, code="unchanged")
-        release = self._admit(workload, intent, decision.image, found)
+        with stopwatch.step("verify"):
+            release = self._admit(workload, intent, decision.image, found, platform)
+            self._admission.keep_way_back(workload, state.current, platform)
         deployment = self._attempts.open(release, intent, state.current, found.tracked)
         _log.info("deploying", extra={**log_fields(deployment), "why": decision.reason})
         return outcome_of(self._deploy(workload, release, deployment, stopwatch))
@@ -119,11 +127,18 @@ class Launcher:
             self._rollback.bring_back(workload, failed, attempt)
             return
         stopwatch = self._attempts.stopwatch()
-        action = Action.ROLLBACK if attempt.rollback else Action.CHECK
-        quarantined = self._workloads.state(workload.name).quarantined
-        wanted = workload.candidate(attempt.image, action, attempt.origin, quarantined)
+        # Admitted before it was begun, and touched since: what ran before is judged no less.
+        wanted = workload.candidate(
+            attempt.image,
+            Action.ROLLBACK if attempt.rollback else Action.RESTORE,
+            attempt.origin,
+            self._workloads.state(workload.name),
+            self._clock.now(),
+        )
         try:
-            release = admit(wanted, workload.policies)
+            release = self._admission.admit(workload, wanted, self._rollout.platform())
+        except EngineUnavailableError:
+            raise
         except LauncherError as error:
             self._rollback.undo(workload, self._attempts.failed(attempt, error, stopwatch), error)
             return
@@ -202,14 +217,19 @@ class Launcher:
         return decision
 
     def _admit(
-        self, workload: Workload, intent: Intent, image: Image, found: Resolution
+        self,
+        workload: Workload,
+        intent: Intent,
+        image: Image,
+        found: Resolution,
+        platform: Platform,
     ) -> Release:
-        quarantined = self._workloads.state(workload.name).quarantined
-        wanted = workload.candidate(image, intent.wish.action, intent.wish.origin, quarantined)
+        state, wish = self._workloads.state(workload.name), intent.wish
+        wanted = workload.candidate(image, wish.action, wish.origin, state, self._clock.now())
         try:
-            return admit(wanted, workload.policies)
+            return self._admission.admit(workload, wanted, platform)
         except PolicyRefusedError:
             # Dealt with for good, or every poll would ask again; a release makes it news anew.
-            if found.tracked is not None and found.tracked in quarantined:
+            if found.tracked is not None and found.tracked in state.quarantined:
                 self._workloads.acted_on(workload.name, found.tracked)
             raise

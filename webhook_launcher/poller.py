@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from webhook_launcher.core.clock import Clock
-from webhook_launcher.core.errors import LauncherError, RegistryUnavailableError
+from webhook_launcher.core.errors import LauncherError, NotRipeError, RegistryUnavailableError
 from webhook_launcher.core.freshness import warnings
 from webhook_launcher.core.model import Action, Image, Intent, Origin, Trust, Wish, WorkloadState
 from webhook_launcher.core.reference import Digest, Reference
@@ -131,13 +131,14 @@ class Poller:
         """Ask for what nobody asked for yet; a deployment that goes on is looked at later.
 
         A restoration alone may go on for long, when the current release is beyond repair: then
-        the newer image that mends it must still be found.
+        the newer image that mends it must still be found. So may the wait for a minimum age, and
+        a tag that moves meanwhile starts another one.
         """
-        actions = {intent.wish.action for intent in self._intents.waiting(workload.name)}
-        if actions - {Action.RESTORE}:
+        waiting = self._intents.waiting(workload.name)
+        if any(i.wish.action is not Action.RESTORE and not _ripens(i) for i in waiting):
             return
         state = self._states.state(workload.name)
-        if not actions and state.current is not None and self._drifted(workload, state.current):
+        if not waiting and state.current is not None and self._drifted(workload, state.current):
             self._ask(workload, Action.RESTORE, "the current release does not run")
         try:
             now = self._tracked_now(workload)
@@ -148,7 +149,7 @@ class Poller:
             )
             self._states.checked(workload.name, str(error), self._clock.now())
             return
-        if self._is_news(workload, now, state):
+        if self._is_news(workload, now, state) and not _awaited(now, waiting, state):
             self._ask(workload, Action.CHECK, "the tracked reference moved")
         else:
             self._states.checked(workload.name, "nothing moved", self._clock.now(), now)
@@ -208,3 +209,14 @@ class Poller:
         self._intents.enqueue([wish], self._clock.now())
         _log.info("poll", extra={"workload": workload.name, "reason": reason})
         self._wake()
+
+
+def _ripens(intent: Intent) -> bool:
+    """True for a look that waits until its image is old enough."""
+    return intent.code == NotRipeError.code and intent.wish.action is Action.CHECK
+
+
+def _awaited(now: Reference | None, waiting: list[Intent], state: WorkloadState) -> bool:
+    """True when a look waits already for just this image to be old enough."""
+    wanted = state.wanted.digest if state.wanted else None
+    return now is not None and now.digest == wanted and any(map(_ripens, waiting))

@@ -5,8 +5,11 @@ back is said to be so (`restored` is False); the worker then tries again, later 
 """
 
 import logging
+from dataclasses import replace
 
+from webhook_launcher.admission import Admission
 from webhook_launcher.attempt import Attempts, log_fields, with_more
+from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import (
     ComposeError,
     EngineError,
@@ -15,7 +18,6 @@ from webhook_launcher.core.errors import (
     UnhealthyWorkloadError,
 )
 from webhook_launcher.core.model import Action, Deployment
-from webhook_launcher.core.policy import admit
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.records import Deployments, Workloads
 from webhook_launcher.rollout import Rollout
@@ -28,15 +30,19 @@ class Rollback:
 
     def __init__(
         self,
+        admission: Admission,
         rollout: Rollout,
         deployments: Deployments,
         workloads: Workloads,
         attempts: Attempts,
+        clock: Clock,
     ) -> None:
+        self._admission = admission
         self._rollout = rollout
         self._deployments = deployments
         self._workloads = workloads
         self._attempts = attempts
+        self._clock = clock
 
     def undo(self, workload: Workload, failed: Deployment, error: LauncherError) -> Deployment:
         """End `failed`, which `error` stopped. Raises EngineUnavailableError: then it is open."""
@@ -71,9 +77,10 @@ class Rollback:
         """Make what `rollback` says the running release; `failed` with what came of it."""
         stopwatch = self._attempts.stopwatch()
         try:
-            quarantined = self._workloads.state(workload.name).quarantined
-            wanted = workload.candidate(rollback.image, Action.ROLLBACK, failed.origin, quarantined)
-            release = admit(wanted, workload.policies)
+            state, now = self._workloads.state(workload.name), self._clock.now()
+            wanted = workload.candidate(rollback.image, Action.ROLLBACK, failed.origin, state, now)
+            release = self._admission.admit(workload, wanted, self._rollout.platform())
+            rollback = replace(rollback, verdicts=release.verdicts)
             self._rollout.fetch(workload, release, stopwatch)
             self._rollout.switch(workload, release, stopwatch)
         except EngineUnavailableError:

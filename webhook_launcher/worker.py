@@ -12,6 +12,7 @@ from webhook_launcher.core.errors import (
     EngineUnavailableError,
     JournalError,
     LauncherError,
+    NotRipeError,
     RegistryUnavailableError,
 )
 from webhook_launcher.core.model import LONGEST_WAIT, Action, Intent, Origin, Status, Trust, Wish
@@ -22,8 +23,6 @@ _log = logging.getLogger(__name__)
 _IDLE = 5.0
 _SHORTEST_WAIT = 0.05
 _FIRST_RETRY = 1.0
-# 1 s doubling to 5 min: about an hour and a quarter of an outage, then the poll takes over.
-_MAX_ATTEMPTS = 20
 _RESTORE_AFTER = 15.0
 
 
@@ -156,10 +155,13 @@ class Worker:
         self._intents.enqueue([wish], now, now + timedelta(seconds=_RESTORE_AFTER))
 
     def _not_now(self, intent: Intent, error: LauncherError) -> None:
+        if isinstance(error, NotRipeError):
+            self._postpone_until(intent, error.until, code=error.code, detail=str(error))
+            return
         unlimited = isinstance(error, EngineUnavailableError) or (
             intent.wish.action is Action.RESTORE
         )
-        if error.retryable and (unlimited or intent.attempts < _MAX_ATTEMPTS):
+        if error.retryable and (unlimited or intent.attempts < error.max_attempts):
             wait = _FIRST_RETRY * 2 ** min(intent.attempts - 1, 16)
             if isinstance(error, RegistryUnavailableError):
                 wait = max(wait, error.retry_after or 0.0)
@@ -169,11 +171,14 @@ class Worker:
         self._settle(intent, Outcome(Status.ERROR, detail, code=error.code))
 
     def _postpone(self, intent: Intent, wait: float, *, code: str, detail: str) -> None:
-        wait = min(LONGEST_WAIT.total_seconds(), wait)
-        until = self._clock.now() + timedelta(seconds=wait)
+        until = self._clock.now() + min(LONGEST_WAIT, timedelta(seconds=wait))
+        self._postpone_until(intent, until, code=code, detail=detail)
+
+    def _postpone_until(self, intent: Intent, until: datetime, *, code: str, detail: str) -> None:
         self._intents.postpone(intent, until, code=code, detail=detail)
         _log.warning(
-            "postponed", extra={**_fields(intent), "code": code, "detail": detail, "wait": wait}
+            "postponed",
+            extra={**_fields(intent), "code": code, "detail": detail, "until": until.isoformat()},
         )
 
 

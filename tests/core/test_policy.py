@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import digest, image_of
+from tests.fakes import START, digest, image_of
 from webhook_launcher.core.errors import PolicyRefusedError
-from webhook_launcher.core.model import Action, Image, Origin, Trust
-from webhook_launcher.core.policy import BUILT_IN, Candidate, Release, admit
+from webhook_launcher.core.evidence import Need, Question
+from webhook_launcher.core.model import Action, Image, Origin, Trust, Verdict, WorkloadState
+from webhook_launcher.core.policy import BUILT_IN, Candidate, Release, admit, judge, questions
 from webhook_launcher.core.reference import Digest, parse_reference, parse_repository
 from webhook_launcher.core.workload import ComposeProject, Track, TrackKind, Workload
 
@@ -31,7 +32,8 @@ def candidate(
         image or image_of(STABLE, A),
         action,
         Origin(trust, "somebody"),
-        quarantined,
+        WorkloadState("web", quarantined=quarantined),
+        START,
     )
 
 
@@ -41,11 +43,15 @@ class Says:
 
     name: str
     holds: bool = True
+    needs: frozenset[Question] = frozenset()
 
-    def verify(self, candidate: Candidate) -> None:
+    def verify(self, candidate: Candidate) -> str:
         """Refuse, or not."""
         if not self.holds:
-            raise PolicyRefusedError(self.name, f"{self.name} says no to {candidate.workload}")
+            raise PolicyRefusedError(
+                self.name, f"{self.name} says no to {candidate.workload}", advice="wait"
+            )
+        return f"{self.name} says yes"
 
 
 class TestARelease:
@@ -53,7 +59,13 @@ class TestARelease:
         """And carries what held, as evidence."""
         release = admit(candidate(), [Says("signature"), Says("age")])
         assert (release.workload, release.image) == ("web", image_of(STABLE, A))
-        assert release.policies == ("repository", "quarantine", "signature", "age")
+        assert [verdict.policy for verdict in release.verdicts] == [
+            "repository",
+            "quarantine",
+            "signature",
+            "age",
+        ]
+        assert release.verdicts[-1] == Verdict("age", holds=True, said="age says yes")
         assert release.pinned == f"ghcr.io/acme/web@{A}"
 
     @pytest.mark.parametrize("seal", [None, object(), "seal", True])
@@ -118,15 +130,17 @@ class TestPolicies:
 
     def test_an_empty_list_still_runs_the_built_in_ones(self) -> None:
         """`policy: []` is the default, not a way around."""
-        assert admit(candidate(), []).policies == tuple(policy.name for policy in BUILT_IN)
+        held = [verdict.policy for verdict in admit(candidate(), []).verdicts]
+        assert held == [policy.name for policy in BUILT_IN]
 
     def test_a_fault_in_one_admits_nothing(self) -> None:
         """Fail closed."""
 
         class Broken:
             name = "broken"
+            needs: frozenset[Question] = frozenset()
 
-            def verify(self, candidate: Candidate) -> None:
+            def verify(self, candidate: Candidate) -> str:
                 raise ZeroDivisionError(candidate.workload)
 
         with pytest.raises(ZeroDivisionError):
@@ -141,7 +155,35 @@ class TestPolicies:
             ComposeProject("web", Path("/srv")),
         )
         image = image_of(STABLE, A)
-        judged = web.candidate(image, Action.CHECK, SIGNED, frozenset({B}))
-        assert judged == Candidate(
-            "web", web.repository, image, Action.CHECK, SIGNED, frozenset({B})
-        )
+        state = WorkloadState("web", quarantined=frozenset({B}))
+        judged = web.candidate(image, Action.CHECK, SIGNED, state, START)
+        assert judged == Candidate("web", web.repository, image, Action.CHECK, SIGNED, state, START)
+
+
+class TestJudging:
+    def test_tells_what_each_policy_says_refusals_included(self) -> None:
+        """Who asks what would happen wants to know all of it, not the first thing only."""
+        asked = candidate(quarantined=frozenset({A}))
+        verdicts = judge(asked, [Says("signature"), Says("age", holds=False)])
+        assert [(v.policy, v.holds) for v in verdicts] == [
+            ("repository", True),
+            ("quarantine", False),
+            ("signature", True),
+            ("age", False),
+        ]
+        assert verdicts[-1].said == "age says no to web"
+        assert verdicts[-1].advice == "wait"
+
+    def test_needs_are_those_of_all_policies(self) -> None:
+        """What is not looked for cannot be judged; what nobody needs is not asked for."""
+        facts = Says("facts", needs=frozenset({Need.FACTS}))
+        both = Says("both", needs=frozenset({Need.FACTS, Need.ATTACHMENTS}))
+        assert questions([facts, both]) == {Need.FACTS, Need.ATTACHMENTS}
+        assert questions([]) == frozenset()
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_what_ran_here_before_returns_by_rollback_and_restoration_alone(action: Action) -> None:
+    """No sender can ask for either, so no event passes for a return."""
+    returns = action in (Action.ROLLBACK, Action.RESTORE)
+    assert candidate(action=action).returns is returns

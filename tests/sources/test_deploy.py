@@ -127,3 +127,39 @@ def test_every_error_is_an_event_error() -> None:
     """`web` turns this family into answers, and anything else into a 500."""
     assert issubclass(OutOfScopeError, EventError)
     assert issubclass(AuthenticationError, EventError)
+
+
+class TestOverrides:
+    ASKED = changed(DEPLOY, ("override", ["minimum_age"]))
+    MAY = replace(SOURCE, keys=(replace(SOURCE.keys[0], overrides=frozenset({"minimum_age"})),))
+
+    def test_a_key_that_may_override_does(self) -> None:
+        """A fix need not wait for three days."""
+        assert receive(signed(self.ASKED), self.MAY, NOW).overrides == {"minimum_age"}
+        assert receive(signed(DEPLOY), self.MAY, NOW).overrides == frozenset()
+
+    def test_a_key_that_may_not_is_told_so(self) -> None:
+        """Who may deploy may not yet overrule the operator; nothing is deployed meanwhile."""
+        with pytest.raises(OutOfScopeError, match="may not override minimum_age") as refused:
+            receive(signed(self.ASKED), SOURCE, NOW)
+        assert "beside the key" in refused.value.advice()
+
+    def test_the_right_of_another_key_does_not_help(self) -> None:
+        """It is the key that signed whose right counts."""
+        other = parse_verification_key("other", generate_key_pair(lambda n: b"\x08" * n)[1])
+        strong = replace(other, overrides=frozenset({"minimum_age"}))
+        with pytest.raises(OutOfScopeError):
+            receive(signed(self.ASKED), replace(SOURCE, keys=(*SOURCE.keys, strong)), NOW)
+
+    @pytest.mark.parametrize("name", ["signed_by", "quarantine", "MINIMUM_AGE", "x" * 200])
+    def test_nothing_else_can_be_overridden(self, name: str) -> None:
+        """What an image is, no sender decides."""
+        asked = changed(DEPLOY, ("override", ["minimum_age", name]))
+        with pytest.raises(OutOfScopeError, match="is no policy that an event can override"):
+            receive(signed(asked), self.MAY, NOW)
+
+    @pytest.mark.parametrize("value", ["minimum_age", {"minimum_age": True}, [1], [None], [""]])
+    def test_it_is_a_list_of_names(self, value: object) -> None:
+        """Anything else is a mistake in somebody's script."""
+        with pytest.raises(MalformedEventError, match="override"):
+            receive(signed(changed(DEPLOY, ("override", value))), self.MAY, NOW)

@@ -12,6 +12,7 @@ from webhook_launcher.cli import options, output
 from webhook_launcher.cli.client import Client, RefusedError, UnreachableError, intents_of
 from webhook_launcher.cli.options import UsageError
 from webhook_launcher.cli.remote import conclude
+from webhook_launcher.core.policy import OVERRIDABLE
 from webhook_launcher.core.signatures import (
     SigningKey,
     generate_key_pair,
@@ -66,6 +67,12 @@ def add(commands: Any) -> None:
     send.add_argument("--reason", help="shown in the history, such as the number of the CI run")
     send.add_argument("--actor", help="shown in the history: who asked for it")
     send.add_argument(
+        "--override",
+        action="append",
+        choices=sorted(OVERRIDABLE),
+        help="a policy that need not hold this time, if the key may override it",
+    )
+    send.add_argument(
         "--retries",
         type=options.whole(0, len(_PAUSES)),
         default=len(_PAUSES),
@@ -95,10 +102,10 @@ def _keygen(arguments: argparse.Namespace) -> int:
 
 def _send(arguments: argparse.Namespace) -> int:
     key = _signing_key(arguments)
-    event = {"type": "deploy", "workload": arguments.workload}
+    event: dict[str, Any] = {"type": "deploy", "workload": arguments.workload}
     event |= {
         name: value
-        for name in ("reference", "reason", "actor")
+        for name in ("reference", "reason", "actor", "override")
         if (value := getattr(arguments, name)) is not None
     }
     try:
@@ -116,7 +123,7 @@ def _send(arguments: argparse.Namespace) -> int:
 
 
 def _post(
-    url: str, event: dict[str, str], key: SigningKey, pauses: tuple[float, ...]
+    url: str, event: dict[str, Any], key: SigningKey, pauses: tuple[float, ...]
 ) -> dict[str, Any]:
     """Send, and again after an outage, under one id: the launcher accepts it at most once."""
     body = json.dumps(event).encode()

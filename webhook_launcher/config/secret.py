@@ -1,5 +1,6 @@
 """Secrets in the configuration: every `X` may be given as `X_file`, and is never empty."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from webhook_launcher.config import values
@@ -8,6 +9,7 @@ from webhook_launcher.core.signatures import VerificationKey, parse_verification
 from webhook_launcher.core.source import Secret
 
 _MAX_SECRET_FILE = 64 * 1024
+_NOTHING: frozenset[str] = frozenset()
 
 
 def is_given(section: Section, key: str) -> bool:
@@ -54,14 +56,15 @@ def read_tokens(section: Section, one: str, many: str) -> tuple[Secret, ...]:
 
 
 def read_keys(section: Section) -> tuple[VerificationKey, ...]:
-    """The `keys` of a signed source: `{id, public_key}` or `{id, secret}`."""
+    """The `keys` of a signed source: `{id, public_key}` or `{id, secret}`, and `override`."""
     found = []
     for item in section.items("keys"):
         identity = item.take("id", values.identifier)
         key = _verification_key(item, identity)
+        overrides = item.take("override", values.overrides, _NOTHING)
         item.finish()
         if key is not None:
-            found.append(key)
+            found.append(replace(key, overrides=overrides))
     _report_twice(section, "keys", [key.id for key in found])
     return tuple(found)
 

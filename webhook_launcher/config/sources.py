@@ -40,6 +40,7 @@ def read_source(section: Section, name: str, kinds: Mapping[str, Kind]) -> Sourc
         tolerance=timedelta(seconds=section.take("tolerance", _tolerance, 300.0)),
         workloads=_scope(section),
         options=_options(section, kind),
+        overrides=_overrides(section, kind),
     )
     if kind.jwks is not None:
         source = replace(source, key_set=_key_set(section, kind.jwks(source)))
@@ -88,6 +89,18 @@ def _scope(section: Section) -> frozenset[str] | None:
     nobody: tuple[str, ...] = ()
     names = section.take("workloads", values.names, nobody)
     return frozenset(names) if "workloads" in section else None
+
+
+def _overrides(section: Section, kind: Kind) -> frozenset[str]:
+    """Where there are keys each has its own; where the proof is a token it is the source's."""
+    nothing: frozenset[str] = frozenset()
+    if "override" not in section:
+        return nothing
+    found = section.take("override", values.overrides, nothing)
+    if "keys" in kind.credentials or not kind.deploys:
+        place = "beside each of its keys" if kind.deploys else "only with signed deploy events"
+        section.problem("override", f"is not used here by kind {kind.name}; write it {place}")
+    return found
 
 
 def _options(section: Section, kind: Kind) -> dict[str, object]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from webhook_launcher.config.document import Section
 from webhook_launcher.core import reference
 from webhook_launcher.core.errors import InvalidReferenceError
+from webhook_launcher.core.policy import OVERRIDABLE
 
 V = TypeVar("V")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -115,10 +116,24 @@ def duration_or_off(value: Any) -> float | None:
 
 def size(value: Any) -> int:
     """Bytes from `64KiB` or `1MiB`."""
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if not found or not 0 < int(found[1]) * _SIZES[found[2]] <= _LARGEST:
+    found = _bytes(value)
+    if not 0 < found <= _LARGEST:
         raise ValueError("must be a size such as 64KiB or 1MiB, at most 1GiB")
-    return int(found[1]) * _SIZES[found[2]]
+    return found
+
+
+def image_size(value: Any) -> int:
+    """Bytes of an image, from `500MiB` or `2GiB`."""
+    found = _bytes(value)
+    if found <= 0:
+        raise ValueError("must be a size such as 500MiB or 2GiB")
+    return found
+
+
+def _bytes(value: Any) -> int:
+    """0 for what is no size."""
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    return int(found[1]) * _SIZES[found[2]] if found else 0
 
 
 def share(value: Any) -> float:
@@ -164,6 +179,13 @@ def names(value: Any) -> tuple[str, ...]:
     if len(set(value)) != len(value):
         raise ValueError("names one thing twice")
     return tuple(value)
+
+
+def overrides(value: Any) -> frozenset[str]:
+    """A list of the policies that events may override."""
+    if not _are_texts(value) or not set(value) <= OVERRIDABLE:
+        raise ValueError(f"must be a list of {', '.join(sorted(OVERRIDABLE))}")
+    return frozenset(value)
 
 
 def listen(value: Any) -> tuple[str, int]:

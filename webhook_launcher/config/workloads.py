@@ -6,6 +6,7 @@ from typing import Any
 
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
+from webhook_launcher.config.policies import read_policies
 from webhook_launcher.config.track import read_track
 from webhook_launcher.core.workload import (
     ComposeProject,
@@ -31,7 +32,7 @@ def read_workload(section: Section, name: str, poll: PollSettings) -> Workload:
         hooks=_hooks(section),
         poll=read_poll(section, poll),
         rollback=section.take("rollback", values.boolean, True),
-        policies=section.take("policy", _policies, ()),
+        policies=read_policies(section),
     )
     section.finish()
     return workload
@@ -152,10 +153,3 @@ def _hooks(section: Section) -> Hooks:
     )
     hooks.finish()
     return found
-
-
-def _policies(value: Any) -> tuple[()]:
-    """Fail closed: a policy that this version does not know must not be skipped."""
-    if value != []:
-        raise ValueError("names a policy that this version does not have; only [] is possible")
-    return ()

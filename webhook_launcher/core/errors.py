@@ -18,11 +18,13 @@
     │   │   ├── UnreadableBodyError   no JSON at all
     │   │   └── ContradictionError    two fields disagree
     │   └── OutOfScopeError           422 (deploy sources only)
-    ├── VerificationError             the publisher; never retried
+    ├── VerificationError             the publisher; trying again changes nothing
     │   ├── InvalidReferenceError
     │   ├── DigestMismatchError       somebody's bytes are not what their digest says
     │   ├── UnsupportedManifestError
     │   └── PolicyRefusedError
+    │       ├── NotRipeError          retryable: will hold at a known time
+    │       └── NotSignedYetError     retryable: people push first and sign then
     ├── RegistryError                 the registry
     │   ├── RegistryDeniedError       401/403
     │   ├── ManifestNotFoundError     404
@@ -45,6 +47,7 @@ nowhere else. No error carries a secret.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -53,6 +56,9 @@ class LauncherError(Exception):
 
     code: ClassVar[str] = "launcher-error"
     retryable: ClassVar[bool] = False
+    # How often it is tried in all, the pause doubling from 1 s up to 5 min: by default an hour and
+    # a quarter of an outage, then the poll takes over.
+    max_attempts: ClassVar[int] = 20
     default_advice: ClassVar[str] = "See the launcher's log for the step that failed."
 
     def __init__(self, happened: str, *, advice: str | None = None) -> None:
@@ -200,7 +206,7 @@ class OutOfScopeError(EventError):
 
 
 class VerificationError(LauncherError):
-    """The image may not run; trying again cannot change that."""
+    """The image may not run; trying again cannot change that, unless the error says so."""
 
     code = "verification"
 
@@ -236,6 +242,30 @@ class PolicyRefusedError(VerificationError):
     def __init__(self, policy: str, happened: str, *, advice: str | None = None) -> None:
         super().__init__(happened, advice=advice)
         self.policy = policy
+
+
+class NotRipeError(PolicyRefusedError):
+    """The image may not run yet; from `until` on this policy will hold."""
+
+    code = "too-young"
+    retryable = True
+    default_advice = (
+        "It is deployed by itself then. A signed deploy event whose key may override the policy "
+        "deploys it now."
+    )
+
+    def __init__(self, policy: str, happened: str, *, until: datetime) -> None:
+        super().__init__(policy, happened)
+        self.until = until
+
+
+class NotSignedYetError(PolicyRefusedError):
+    """There is no signature at all; one may follow within minutes of the push."""
+
+    code = "not-signed-yet"
+    retryable = True
+    max_attempts = 10
+    default_advice = "Sign the digest (`cosign sign`), then push or check again."
 
 
 class RegistryError(LauncherError):

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from webhook_launcher.core.reference import Digest, Reference
 
-# For which an intent may be postponed.
+# For which an intent may be postponed, unless it waits for its image to be old enough.
 LONGEST_WAIT = timedelta(minutes=5)
 
 
@@ -79,6 +79,7 @@ class Event:
     reason: str | None = None
     actor: str | None = None
     refused: tuple[str, ...] = ()
+    overrides: frozenset[str] = frozenset()  # policies that its key may, and does, override
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Origin:
     actor: str | None = None
     reason: str | None = None
     signed_at: datetime | None = None
+    overrides: frozenset[str] = frozenset()  # policies that its key may, and does, override
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,16 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one policy said of an image: why it holds, or why not and what to do then."""
+
+    policy: str
+    holds: bool
+    said: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One attempt to make a release the running one, as the journal keeps it."""
 
@@ -220,7 +232,7 @@ class Deployment:
     started_at: datetime
     finished_at: datetime | None = None
     previous: Image | None = None
-    policies: tuple[str, ...] = ()  # those that admitted the image
+    verdicts: tuple[Verdict, ...] = ()  # of the policies that admitted the image, and why
     tracked: Digest | None = None  # what the tracked reference was then, if known
     rollback: bool = False  # its release was the previous one
     undoes: str | None = None  # the failed attempt after which this one brings the former back

@@ -1,32 +1,47 @@
 """Admission: the only way from an Image to a Release.
 
-A policy is one small class with one method that raises `PolicyRefusedError`. Every policy of a
-workload must hold; an empty list still runs the built-in ones. There is no other constructor of
-`Release`, so nothing reaches the engine that was not admitted under today's policy, a rollback
-included.
+A policy is one small class with one method that says why it holds, or raises PolicyRefusedError.
+Every policy of a workload must hold; an empty list still runs the built-in ones. There is no other
+constructor of `Release`, so nothing reaches the engine that was not admitted under today's policy,
+a rollback included.
 """
 
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass
+from datetime import datetime
 from typing import Protocol
 
 from webhook_launcher.core.errors import PolicyRefusedError
-from webhook_launcher.core.model import Action, Image, Origin
-from webhook_launcher.core.reference import Digest, Repository
+from webhook_launcher.core.evidence import NOTHING_KNOWN, Evidence, Question
+from webhook_launcher.core.model import Action, Image, Origin, Verdict, WorkloadState
+from webhook_launcher.core.reference import Repository
 
 _SEAL = object()
+# What a signed deploy event may override, if its key may: only what asks for patience. Everything
+# else is about what the image is, and no sender may decide that.
+OVERRIDABLE = frozenset({"minimum_age"})
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What the policies judge: an image, for a workload, asked for by somebody."""
+    """What the policies judge: an image, for a workload, asked for by somebody, now."""
 
     workload: str
     repository: Repository  # the only repository this workload may ever run
     image: Image
     action: Action
     origin: Origin
-    quarantined: frozenset[Digest] = frozenset()
+    state: WorkloadState
+    now: datetime
+    evidence: Evidence = NOTHING_KNOWN
+
+    @property
+    def returns(self) -> bool:
+        """True when the image ran here before and comes back: nobody can ask for that from afar.
+
+        Policies about what is *newer* do not bind it; those about what the image *is* do.
+        """
+        return self.action in (Action.ROLLBACK, Action.RESTORE)
 
 
 class Policy(Protocol):
@@ -34,10 +49,14 @@ class Policy(Protocol):
 
     @property
     def name(self) -> str:
-        """Stable slug, shown with refusals and in the evidence."""
+        """Stable slug: the key in the configuration, shown with refusals and in the evidence."""
 
-    def verify(self, candidate: Candidate) -> None:
-        """Return when the rule holds, raise PolicyRefusedError when it does not."""
+    @property
+    def needs(self) -> frozenset[Question]:
+        """What must have been looked for before it can judge."""
+
+    def verify(self, candidate: Candidate) -> str:
+        """Why it holds, for the evidence; raises PolicyRefusedError when it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +68,7 @@ class Release:
 
     workload: str
     image: Image
-    policies: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
     seal: InitVar[object]
 
     def __post_init__(self, seal: object) -> None:
@@ -66,8 +85,9 @@ class FromRepository:
     """The image comes from the workload's own repository."""
 
     name = "repository"
+    needs: frozenset[Question] = frozenset()
 
-    def verify(self, candidate: Candidate) -> None:
+    def verify(self, candidate: Candidate) -> str:
         """Compare registry and path with the workload's `image`."""
         asked = candidate.image.reference.repository
         if asked != candidate.repository:
@@ -76,16 +96,18 @@ class FromRepository:
                 f"{asked} is not the repository of workload {candidate.workload!r}",
                 advice=f"Only {candidate.repository} may run there (`image:` of the workload).",
             )
+        return f"it is of {asked}"
 
 
 class NotQuarantined:
     """A digest that failed here is not tried again until an operator says so."""
 
     name = "quarantine"
+    needs: frozenset[Question] = frozenset()
 
-    def verify(self, candidate: Candidate) -> None:
+    def verify(self, candidate: Candidate) -> str:
         """Refuse a quarantined digest, whoever asks."""
-        if candidate.image.digest in candidate.quarantined:
+        if candidate.image.digest in candidate.state.quarantined:
             raise PolicyRefusedError(
                 self.name,
                 f"{candidate.image.digest} failed on {candidate.workload!r} before "
@@ -93,6 +115,7 @@ class NotQuarantined:
                 advice="Push a newer image, or release it: "
                 f"`webhook-launcher release-quarantine {candidate.workload}`.",
             )
+        return "it did not fail here"
 
 
 BUILT_IN: tuple[Policy, ...] = (FromRepository(), NotQuarantined())
@@ -100,8 +123,25 @@ BUILT_IN: tuple[Policy, ...] = (FromRepository(), NotQuarantined())
 
 def admit(candidate: Candidate, policies: Sequence[Policy]) -> Release:
     """Run every built-in and configured policy, in order; the first refusal is raised."""
-    held = []
-    for policy in (*BUILT_IN, *policies):
-        policy.verify(candidate)
-        held.append(policy.name)
+    held = [
+        Verdict(policy.name, holds=True, said=policy.verify(candidate))
+        for policy in (*BUILT_IN, *policies)
+    ]
     return Release(candidate.workload, candidate.image, tuple(held), _SEAL)
+
+
+def judge(candidate: Candidate, policies: Sequence[Policy]) -> tuple[Verdict, ...]:
+    """What every policy says, refusals included: for people who ask, not for the engine."""
+    return tuple(_verdict(policy, candidate) for policy in (*BUILT_IN, *policies))
+
+
+def questions(policies: Sequence[Policy]) -> frozenset[Question]:
+    """What must be looked for before these policies can judge."""
+    return frozenset[Question]().union(*(policy.needs for policy in policies))
+
+
+def _verdict(policy: Policy, candidate: Candidate) -> Verdict:
+    try:
+        return Verdict(policy.name, holds=True, said=policy.verify(candidate))
+    except PolicyRefusedError as error:
+        return Verdict(policy.name, holds=False, said=str(error), advice=error.advice())

@@ -57,6 +57,7 @@ class VerificationKey:
     id: str
     scheme: Scheme
     material: bytes = field(repr=False)
+    overrides: frozenset[str] = frozenset()  # policies that an event signed with it may override
 
 
 @dataclass(frozen=True, slots=True)

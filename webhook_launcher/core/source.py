@@ -50,6 +50,12 @@ class Source:
     workloads: frozenset[str] | None = None
     options: Mapping[str, object] = field(default_factory=dict)  # the kind's own, parsed
     key_set: str | None = None  # where the sender's public keys are: an https URL or a path
+    overrides: frozenset[str] = frozenset()  # policies that its events may override, all of them
+
+    def may_override(self, secret_id: str | None) -> frozenset[str]:
+        """Which policies an event may override that was proved with this key."""
+        of_key = (key.overrides for key in self.keys if key.id == secret_id)
+        return self.overrides.union(*of_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Statement:
     reason: str | None = None
     actor: str | None = None
     refused: tuple[str, ...] = ()
+    overrides: frozenset[str] = frozenset()  # policies that it asks to override
 
 
 # A public key by its name: a token's `kid`, the URL of an SNS certificate. None when there is none.
@@ -114,6 +121,7 @@ class Kind:
     (`WebHook-Request-Origin` of CloudEvents' webhook specification, section 4).
     `jwks` says where the key set of a source's tokens is (a URL or a path), `certificates` that
     its deliveries name the certificate that signed them: both need a KeyLookup.
+    `deploys` marks the kinds whose events are deploy events.
     """
 
     name: str
@@ -130,3 +138,4 @@ class Kind:
     certificates: bool = False
     check: Callable[[frozenset[str]], Mapping[str, str]] = lambda _: {}
     handshake_origins: frozenset[str] = frozenset()
+    deploys: bool = False

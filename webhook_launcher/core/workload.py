@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from webhook_launcher.core.model import Action, Image, Origin
+from webhook_launcher.core.model import Action, Image, Origin, WorkloadState
 from webhook_launcher.core.policy import Candidate, Policy
-from webhook_launcher.core.reference import Digest, Reference, Repository
+from webhook_launcher.core.reference import Reference, Repository
 from webhook_launcher.core.selection import Interest
 from webhook_launcher.core.series import Series
 
@@ -113,10 +114,10 @@ class Workload:
         )
 
     def candidate(
-        self, image: Image, action: Action, origin: Origin, quarantined: frozenset[Digest]
+        self, image: Image, action: Action, origin: Origin, state: WorkloadState, now: datetime
     ) -> Candidate:
-        """What the policies judge before the image may run here."""
-        return Candidate(self.name, self.repository, image, action, origin, quarantined)
+        """What the policies judge before the image may run here; no evidence looked for yet."""
+        return Candidate(self.name, self.repository, image, action, origin, state, now)
 
     @property
     def stale_after(self) -> float | None:

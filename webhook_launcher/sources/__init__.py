@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
-from webhook_launcher.core.errors import AuthenticationError
+from webhook_launcher.core.errors import AuthenticationError, OutOfScopeError
 from webhook_launcher.core.model import Event, Mention
 from webhook_launcher.core.selection import is_image_tag
-from webhook_launcher.core.source import Delivery, Kind, Source, Statement
+from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
 from webhook_launcher.sources import (
     acr,
     aliyun,
@@ -72,6 +72,7 @@ def receive(delivery: Delivery, source: Source, now: datetime) -> Event:
         url_token(delivery, source)
     proof = KINDS[source.kind].authenticate(delivery, source, now)
     statement = read(delivery, source)
+    _check_overrides(statement, source, proof)
     return Event(
         source=source.name,
         trust=proof.trust,
@@ -83,6 +84,7 @@ def receive(delivery: Delivery, source: Source, now: datetime) -> Event:
         reason=statement.reason,
         actor=statement.actor,
         refused=statement.refused,
+        overrides=statement.overrides,
     )
 
 
@@ -109,6 +111,16 @@ def may_send(sources: Mapping[str, Source], name: str, token: str | None, origin
     except AuthenticationError:
         return False
     return True
+
+
+def _check_overrides(statement: Statement, source: Source, proof: Proof) -> None:
+    """Who may name a digest may not yet overrule what the operator asks of every digest."""
+    beyond = statement.overrides - source.may_override(proof.secret_id)
+    if beyond:
+        raise OutOfScopeError(
+            f"override: the key of this event may not override {', '.join(sorted(beyond))}",
+            advice="Allow it with `override: [minimum_age]` beside the key in the configuration.",
+        )
 
 
 def _unique(body: bytes, now: datetime) -> str:

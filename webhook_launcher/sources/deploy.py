@@ -22,4 +22,11 @@ def read(delivery: Delivery, _source: Source) -> Statement:
     return read_deploy_event(read_fields(delivery.body), delivery_id(sent, delivery.body))
 
 
-KIND = Kind("deploy", authenticate, read, credentials=frozenset({"keys"}), needs_registry=False)
+KIND = Kind(
+    "deploy",
+    authenticate,
+    read,
+    credentials=frozenset({"keys"}),
+    needs_registry=False,
+    deploys=True,
+)

@@ -145,4 +145,5 @@ KIND = Kind(
     options={"identity": _identity},
     required_options=frozenset({"identity"}),
     jwks=_key_set,
+    deploys=True,
 )

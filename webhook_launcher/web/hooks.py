@@ -171,6 +171,7 @@ def _origin(event: Event) -> Origin:
         actor=event.actor,
         reason=event.reason,
         signed_at=event.signed_at,
+        overrides=event.overrides,
     )
 
 

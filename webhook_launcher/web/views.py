@@ -4,7 +4,15 @@ from datetime import datetime
 from typing import Any
 
 from webhook_launcher.core.freshness import warnings
-from webhook_launcher.core.model import Action, Deployment, Image, Intent, Origin, WorkloadState
+from webhook_launcher.core.model import (
+    Action,
+    Deployment,
+    Image,
+    Intent,
+    Origin,
+    Verdict,
+    WorkloadState,
+)
 from webhook_launcher.core.workload import Workload
 
 
@@ -36,6 +44,7 @@ def origin(found: Origin) -> dict[str, Any]:
         "actor": found.actor,
         "reason": found.reason,
         "signed_at": time(found.signed_at),
+        "overrides": sorted(found.overrides),
     }
 
 
@@ -57,6 +66,16 @@ def intent(found: Intent) -> dict[str, Any]:
     }
 
 
+def verdict(found: Verdict) -> dict[str, Any]:
+    """What a policy said, and what to do when it refused."""
+    return {
+        "policy": found.policy,
+        "holds": found.holds,
+        "said": found.said,
+        "advice": found.advice,
+    }
+
+
 def deployment(found: Deployment) -> dict[str, Any]:
     """One attempt with its evidence."""
     return {
@@ -70,7 +89,7 @@ def deployment(found: Deployment) -> dict[str, Any]:
         "undoes": found.undoes,
         "restored": found.restored,
         "origin": origin(found.origin),
-        "policies": list(found.policies),
+        "policies": [verdict(one) for one in found.verdicts],
         "started_at": time(found.started_at),
         "finished_at": time(found.finished_at),
         "timings": dict(found.timings),

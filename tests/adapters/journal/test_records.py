@@ -9,7 +9,7 @@ from tests.adapters.journal.words import NOW, STABLE, A, B, attempt, later
 from tests.fakes import digest, image_of
 from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
-from webhook_launcher.core.model import Deployment, Image, Platform, Status, WorkloadState
+from webhook_launcher.core.model import Deployment, Image, Platform, Status, Verdict, WorkloadState
 from webhook_launcher.core.reference import Digest
 
 C = digest("C")
@@ -56,7 +56,10 @@ def test_a_deployment_is_read_as_it_was_written(
         undoes=undoes,
         tracked=tracked,
         restored=restored,
-        policies=("a", "b"),
+        verdicts=(
+            Verdict("a", holds=True, said="yes"),
+            Verdict("b", holds=False, said="no", advice="do"),
+        ),
         switching=True,
         timings={"pull": 0.25},
     )

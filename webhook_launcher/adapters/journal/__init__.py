@@ -10,10 +10,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from webhook_launcher.adapters.journal import database, deliveries, deployments, intents, workloads
+from webhook_launcher.adapters.journal import (
+    database,
+    deliveries,
+    deployments,
+    evidence,
+    intents,
+    workloads,
+)
 from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.deliveries import Accepted, Deliveries
 from webhook_launcher.adapters.journal.deployments import Deployments
+from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.rows import time_text
 from webhook_launcher.adapters.journal.workloads import Workloads
@@ -21,7 +29,7 @@ from webhook_launcher.adapters.journal.workloads import Workloads
 __all__ = ["Accepted", "Journal"]
 
 # Every module that owns tables; see `schema`.
-TABLES = (database, deliveries, intents, deployments, workloads)
+TABLES = (database, deliveries, intents, deployments, workloads, evidence)
 
 # Longer than any sender in the facts keeps redelivering (Pub/Sub: 7 days).
 _KEEP_DELIVERIES = timedelta(days=30)
@@ -53,6 +61,7 @@ class Journal:
         self.deployments = Deployments(self._database, self.workloads)
         self.intents = Intents(self._database, lanes, limit, new_id)
         self.deliveries = Deliveries(self._database, self.intents, new_id)
+        self.evidence = KeptEvidence(self._database, self.workloads)
 
     def reconfigured(self, lanes: Mapping[str, str], limit: int) -> "Journal":
         """The same open file for another configuration; the one before may still be used."""

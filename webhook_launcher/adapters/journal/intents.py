@@ -13,6 +13,7 @@ from datetime import datetime
 from webhook_launcher.adapters.journal.additions import Additions
 from webhook_launcher.adapters.journal.database import Database, written
 from webhook_launcher.adapters.journal.rows import intent_of, time_text
+from webhook_launcher.core.errors import NotRipeError
 from webhook_launcher.core.model import LONGEST_WAIT, Action, Intent, Status, Trust, Wish
 
 SCHEMA = """
@@ -268,5 +269,10 @@ def _by_operator(intent: Intent) -> bool:
 
 
 def _is_due(intent: Intent, now: datetime) -> bool:
-    """Nobody postpones for longer than LONGEST_WAIT: what seems to, the clock was set back on."""
-    return intent.not_before is None or not now < intent.not_before <= now + LONGEST_WAIT
+    """Nobody postpones for longer than LONGEST_WAIT: what seems to, the clock was set back on.
+
+    What ripens does wait longer, by the same clock by which its age is told.
+    """
+    if intent.not_before is None or intent.not_before <= now:
+        return True
+    return intent.code != NotRipeError.code and intent.not_before > now + LONGEST_WAIT

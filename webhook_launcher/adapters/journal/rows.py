@@ -16,6 +16,7 @@ from webhook_launcher.core.model import (
     Platform,
     Status,
     Trust,
+    Verdict,
     Wish,
 )
 from webhook_launcher.core.reference import Digest, parse_reference
@@ -73,6 +74,7 @@ def origin_record(origin: Origin) -> dict[str, Any]:
         "actor": origin.actor,
         "reason": origin.reason,
         "signed_at": time_text(origin.signed_at),
+        "overrides": sorted(origin.overrides),
     }
 
 
@@ -83,6 +85,7 @@ def origin_of(record: dict[str, Any]) -> Origin:
             **record,
             "trust": Trust(record["trust"]),
             "signed_at": time_of(record["signed_at"]),
+            "overrides": frozenset(record["overrides"]),
         }
     )
 
@@ -124,7 +127,10 @@ def deployment_text(deployment: Deployment) -> str:
             "started_at": time_text(deployment.started_at),
             "finished_at": time_text(deployment.finished_at),
             "previous": image_record(deployment.previous),
-            "policies": list(deployment.policies),
+            "verdicts": [
+                [verdict.policy, verdict.holds, verdict.said, verdict.advice]
+                for verdict in deployment.verdicts
+            ],
             "tracked": deployment.tracked,
             "rollback": deployment.rollback,
             "undoes": deployment.undoes,
@@ -151,7 +157,7 @@ def deployment_of(text: str) -> Deployment:
             "started_at": time_of(record["started_at"]),
             "finished_at": time_of(record["finished_at"]),
             "previous": image_of(record["previous"]),
-            "policies": tuple(record["policies"]),
+            "verdicts": tuple(Verdict(*verdict) for verdict in record["verdicts"]),
             "tracked": Digest(record["tracked"]) if record["tracked"] else None,
         }
     )

@@ -1,6 +1,7 @@
 """Which requests are made, in which order, for one look and for one deployment."""
 
 import ssl
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -9,6 +10,7 @@ from http import HTTPStatus
 from webhook_launcher.adapters.registry.blobs import Blobs
 from webhook_launcher.adapters.registry.document import Descriptor
 from webhook_launcher.adapters.registry.exchange import Exchange
+from webhook_launcher.adapters.registry.facts import MAX_CONFIG, read_facts
 from webhook_launcher.adapters.registry.manifest import (
     ACCEPT,
     INDEX_TYPES,
@@ -23,11 +25,13 @@ from webhook_launcher.adapters.registry.platform import choose
 from webhook_launcher.adapters.registry.settings import Credential, RegistrySettings, Timeouts
 from webhook_launcher.adapters.registry.tags import TagLists
 from webhook_launcher.adapters.registry.transport import Answer, Deadline, Transport
+from webhook_launcher.core.attachment import Attachment
 from webhook_launcher.core.errors import (
     InvalidReferenceError,
     ManifestNotFoundError,
     UnsupportedManifestError,
 )
+from webhook_launcher.core.evidence import Facts
 from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.reference import Digest, Reference, Repository, make_tag
 
@@ -35,6 +39,10 @@ _DIGEST_HEADER = "Docker-Content-Digest"
 # The first pause after a 404, doubled up to the longest: an event can overtake its own manifest.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 1.0
+# Platform manifests that were just resolved, so that their facts cost no second GET (a GET is what
+# Docker Hub counts). Some KB each.
+_REMEMBERED = 16
+_LARGEST_REMEMBERED = 256 * 1024
 
 
 class RegistryClient:
@@ -62,6 +70,7 @@ class RegistryClient:
         self._exchange = Exchange(settings, credentials, self._transport, now)
         self._blobs = Blobs(self._exchange, self._transport)
         self._tag_lists = TagLists(self._exchange, now)
+        self._recent: deque[tuple[Digest, Answer]] = deque(maxlen=_REMEMBERED)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -102,13 +111,38 @@ class RegistryClient:
         """
         deadline = Deadline(self._now, self._timeouts.total + patience)
         until = self._now() + patience
-        digest, found = _checked(self._get(reference, deadline, until), reference)
+        answer = self._get(reference, deadline, until)
+        digest, found = _checked(answer, reference)
         if isinstance(found, Manifest):
+            self._remember(digest, answer)
             return Image(reference, digest, digest, found.config.digest, found.media_type)
         entry = choose(found, platform, str(reference))
         answer = self._get(reference.at(entry.digest), deadline, until)
+        self._remember(entry.digest, answer)
         config = _pointed_to(answer, entry, reference).config.digest
         return Image(reference, digest, entry.digest, config, found.media_type, entry.platform)
+
+    def facts(self, image: Image, platform: Platform) -> Facts:
+        """What the image's platform manifest and its config say. Errors as of `image`.
+
+        An image that was adopted from the engine names no manifest: it is resolved by its digest.
+        """
+        if image.manifest is None:
+            image = self.image(image.reference.at(image.digest), platform)
+        assert image.manifest is not None  # noqa: S101 - `image` always sets it
+        deadline = Deadline(self._now, self._timeouts.total)
+        reference = image.reference.at(image.manifest)
+        kept = dict(list(self._recent)).get(image.manifest)
+        answer = kept or self._ask("GET", reference, deadline)
+        _, found = _checked(answer, reference)
+        if not isinstance(found, Manifest):
+            raise UnsupportedManifestError(f"{reference} is an index where a manifest should be")
+        config = self._blobs.get(reference.repository, found.config, MAX_CONFIG, deadline)
+        return read_facts(found, answer.body, config, str(reference))
+
+    def attachments(self, image: Image) -> tuple[Attachment, ...]:
+        """Every signature and attestation of the image's digest. Not read by this version yet."""
+        raise UnsupportedManifestError(f"the signatures of {image.pinned} cannot be read")
 
     def blob(self, repository: Repository, wanted: Descriptor, limit: int) -> bytes:
         """A blob's bytes, of its descriptor's size and digest, `limit` bytes at most.
@@ -122,6 +156,10 @@ class RegistryClient:
     def tags(self, repository: Repository) -> list[str]:
         """All tags of a repository, or a RegistryError; never a part of them."""
         return self._tag_lists.read(repository)
+
+    def _remember(self, digest: Digest, answer: Answer) -> None:
+        if len(answer.body) <= _LARGEST_REMEMBERED:
+            self._recent.append((digest, answer))
 
     def _get(self, reference: Reference, deadline: Deadline, until: float) -> Answer:
         """A GET, with another try after a 404 as long as it falls before `until`."""

@@ -60,6 +60,7 @@ class Manifest:
 
     media_type: str
     config: Descriptor
+    layers: tuple[Descriptor, ...] = ()
 
 
 def proven_digest(body: bytes, asked: Digest | None, claimed: str | None, what: str) -> Digest:
@@ -106,14 +107,13 @@ def _parse(body: bytes, content_type: str) -> Index | Manifest:
     if content_type in INDEX_TYPES:
         entries = [_entry(entry) for entry in list_of(document, "manifests")]
         return Index(content_type, tuple(entry for entry in entries if entry is not None))
-    for layer in list_of(document, "layers"):
-        as_descriptor(layer, "a layer")
+    layers = tuple(as_descriptor(layer, "a layer") for layer in list_of(document, "layers"))
     config = as_descriptor(document.get("config"), "its config")
     if config.media_type not in _CONFIG_TYPES:
         raise OddDocumentError(
             f"its config is {shown(config.media_type)}: an artifact, not an image"
         )
-    return Manifest(content_type, config)
+    return Manifest(content_type, config, layers)
 
 
 def _entry(value: Any) -> Descriptor | None:

@@ -1,9 +1,11 @@
 """The deploy event: what a CI system says a workload should run (contract, "signed deploy event").
 
-`{"type": "deploy", "workload", "reference"?, "reason"?, "actor"?}`. The sender is a script of the
-operator's own, so anything unknown is a mistake worth telling: 400 with the field's name, and
-OutOfScopeError (422) for a reference that is none.
+`{"type": "deploy", "workload", "reference"?, "reason"?, "actor"?, "override"?}`. The sender is a
+script of the operator's own, so anything unknown is a mistake worth telling: 400 with the field's
+name, and OutOfScopeError (422) for a reference that is none.
 """
+
+from collections.abc import Sequence
 
 from webhook_launcher.core.errors import (
     InvalidReferenceError,
@@ -11,11 +13,12 @@ from webhook_launcher.core.errors import (
     OutOfScopeError,
 )
 from webhook_launcher.core.model import Mention
+from webhook_launcher.core.policy import OVERRIDABLE
 from webhook_launcher.core.reference import Reference, parse_reference
 from webhook_launcher.core.source import Statement
 from webhook_launcher.sources.base.body import Fields
 
-_FIELDS = ("type", "workload", "reference", "reason", "actor")
+_FIELDS = ("type", "workload", "reference", "reason", "actor", "override")
 _MAX_WORKLOAD = 128
 _MAX_REASON = 500
 _MAX_ACTOR = 200
@@ -38,6 +41,7 @@ def read_deploy_event(fields: Fields, identity: str) -> Statement:
         (Mention(_reference(fields.text("reference")), workload),),
         reason=reason and _short(reason, "reason", _MAX_REASON),
         actor=actor and _short(actor, "actor", _MAX_ACTOR),
+        overrides=_overrides([entry.a_text() for entry in fields.entries("override")]),
     )
 
 
@@ -46,6 +50,16 @@ def _reference(text: str | None) -> Reference | None:
         return None if text is None else parse_reference(text)
     except InvalidReferenceError as error:
         raise OutOfScopeError(f"reference: {error}", advice=error.advice()) from error
+
+
+def _overrides(asked: Sequence[str]) -> frozenset[str]:
+    unknown = [name for name in asked if name not in OVERRIDABLE]
+    if unknown:
+        raise OutOfScopeError(
+            f"override: {unknown[0][:80]!a} is no policy that an event can override",
+            advice=f"An event can override {', '.join(sorted(OVERRIDABLE))} and nothing else.",
+        )
+    return frozenset(asked)
 
 
 def _short(text: str, field: str, limit: int) -> str:

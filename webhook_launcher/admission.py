@@ -1,0 +1,120 @@
+"""What must be known of an image before it is judged, then the judgement: an image to a release.
+
+The evidence of what was admitted is kept. What ran here before is judged by that again, under
+today's policy, so that a rollback needs no registry; only when it does not suffice (a key was
+changed, a policy added) is the registry asked.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from webhook_launcher.core.attachment import Attachment
+from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.errors import LauncherError, PolicyRefusedError
+from webhook_launcher.core.evidence import Answer, Check, Evidence, Facts, Need
+from webhook_launcher.core.model import Image, Platform, Verdict
+from webhook_launcher.core.policy import Candidate, Release, admit, judge, questions
+from webhook_launcher.core.workload import Workload
+
+_log = logging.getLogger(__name__)
+
+
+class Registry(Protocol):
+    """Answers what an image is made of and what is attached to it. Raises RegistryError."""
+
+    def facts(self, image: Image, platform: Platform) -> Facts:
+        """From the verified bytes of its manifest and config."""
+
+    def attachments(self, image: Image) -> tuple[Attachment, ...]:
+        """Every signature and attestation of its digest."""
+
+
+class Checks(Protocol):
+    """Runs the user's own checks. Raises CommandError."""
+
+    def run(self, check: Check, workload: str, image: Image, facts: Facts) -> Answer:
+        """How it ended for this image."""
+
+
+class KeptEvidence(Protocol):
+    """The journal's evidence. Every method has committed when it returns."""
+
+    def sighted(self, image: Image, now: datetime) -> datetime:
+        """When the digest was first seen in its repository: now, if it never was."""
+
+    def get(self, workload: str, image: Image) -> Evidence | None:
+        """What was kept of an image that was admitted here."""
+
+    def keep(self, workload: str, image: Image, evidence: Evidence) -> None:
+        """Keep what a rollback to this image will be judged by."""
+
+
+class Admission:
+    """Gathers evidence and admits."""
+
+    def __init__(
+        self, registry: Registry, checks: Checks, kept: KeptEvidence, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._checks = checks
+        self._kept = kept
+        self._clock = clock
+
+    def sight(self, image: Image) -> None:
+        """Note that the registry has this digest: from now on it ages."""
+        self._kept.sighted(image, self._clock.now())
+
+    def admit(self, workload: Workload, candidate: Candidate, platform: Platform) -> Release:
+        """A release, its evidence kept. Raises PolicyRefusedError, and what looking raises."""
+        kept = self._kept.get(workload.name, candidate.image) if candidate.returns else None
+        if kept is not None:
+            try:
+                return admit(replace(candidate, evidence=kept), workload.policies)
+            except PolicyRefusedError:
+                if not questions(workload.policies):
+                    raise  # nothing that could be looked at again would change it
+        evidence = self._look(workload, candidate.image, platform)
+        release = admit(replace(candidate, evidence=evidence), workload.policies)
+        self._keep(workload, candidate.image, evidence)
+        return release
+
+    def judge(
+        self, workload: Workload, candidate: Candidate, platform: Platform
+    ) -> Sequence[Verdict]:
+        """What every policy says of it; nothing is admitted, or kept but the first sight."""
+        evidence = self._look(workload, candidate.image, platform)
+        return judge(replace(candidate, evidence=evidence), workload.policies)
+
+    def keep_way_back(self, workload: Workload, image: Image | None, platform: Platform) -> None:
+        """See that a return to `image` can be judged without a registry, as far as that goes."""
+        if image is None or self._kept.get(workload.name, image) is not None:
+            return
+        try:
+            self._keep(workload, image, self._look(workload, image, platform))
+        except LauncherError as error:
+            _log.warning(
+                "the way back needs the registry",
+                extra={"workload": workload.name, "image": image.pinned, "detail": str(error)},
+            )
+
+    def _keep(self, workload: Workload, image: Image, evidence: Evidence) -> None:
+        if questions(workload.policies):
+            self._kept.keep(workload.name, image, evidence)
+
+    def _look(self, workload: Workload, image: Image, platform: Platform) -> Evidence:
+        """Ask for what the policies need, and nothing else."""
+        asked = questions(workload.policies)
+        checks = sorted((q for q in asked if isinstance(q, Check)), key=lambda check: check.argv)
+        facts, attachments, answers = None, None, {}
+        if checks or Need.FACTS in asked:
+            facts = self._registry.facts(image, platform)
+            answers = {
+                check: self._checks.run(check, workload.name, image, facts) for check in checks
+            }
+        if Need.ATTACHMENTS in asked:
+            attachments = self._registry.attachments(image)
+        seen = self._kept.sighted(image, self._clock.now())
+        return Evidence(facts, attachments, answers, seen)

@@ -1,0 +1,146 @@
+"""The `policy:` list of a workload: a name for each, and its settings.
+
+Fails closed: what cannot be read is a problem of the configuration, never a policy less.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from webhook_launcher.config import values
+from webhook_launcher.config.document import Section
+from webhook_launcher.core.evidence import Check
+from webhook_launcher.core.model import Platform, Trust
+from webhook_launcher.core.policies import (
+    Command,
+    Labels,
+    MaxSize,
+    MinimumAge,
+    OfPlatform,
+    RequireTrust,
+)
+from webhook_launcher.core.policy import Policy
+
+# Reads the key of its own name in the section of one list item; None when a problem was recorded.
+Reader = Callable[[Section], Policy | None]
+_PLATFORM_PARTS = (2, 3)
+_WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
+
+
+def read_policies(section: Section) -> tuple[Policy, ...]:
+    """Every policy of the workload, in the order of the list; problems are recorded."""
+    found = []
+    for item in _items(section):
+        policy = _read(item)
+        if policy is not None:
+            found.append(policy)
+    return tuple(found)
+
+
+def _items(section: Section) -> list[Section]:
+    """A policy without settings may be written as its bare name."""
+    nothing: list[Any] = []
+    listed = section.take("policy", _list, nothing)
+    return [
+        Section(
+            {item: True} if isinstance(item, str) else item,
+            f"{section.at('policy')}[{index}]",
+            section.problems,
+            section.base,
+        )
+        for index, item in enumerate(listed)
+    ]
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("must be a list, such as [{minimum_age: 72h}]")
+    return value
+
+
+def _read(item: Section) -> Policy | None:
+    names = [name for name in READERS if name in item]
+    policy = READERS[names[0]](item) if names else None
+    if not names:
+        for name in READERS:  # so that `finish` can tell what there is
+            item.take(name, lambda value: value, None)
+    item.finish()
+    if len(names) > 1:
+        item.problem("", f"names several policies, {', '.join(names)}; give each its own `- `")
+    elif not names:
+        item.problem("", "names no policy of this version")
+    return policy
+
+
+def _minimum_age(item: Section) -> Policy | None:
+    seconds = item.take("minimum_age", values.duration, 0.0)
+    return MinimumAge(timedelta(seconds=seconds)) if seconds else None
+
+
+def _platform(item: Section) -> Policy | None:
+    platform = item.take("platform", _parse_platform, None)
+    return OfPlatform(platform) if platform else None
+
+
+def _parse_platform(value: Any) -> Platform:
+    parts = values.text(value).split("/")
+    if len(parts) not in _PLATFORM_PARTS or not all(part and set(part) <= _WORD for part in parts):
+        raise ValueError("must be a platform such as linux/amd64 or linux/arm/v7")
+    return Platform(*parts)
+
+
+def _labels(item: Section) -> Policy | None:
+    wanted = item.take("labels", _parse_labels, None)
+    return Labels(MappingProxyType(wanted)) if wanted else None
+
+
+def _parse_labels(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError("must be a mapping of at least one label to its value")
+    if not all(isinstance(text, str) for text in value.values()):
+        raise ValueError("must map labels to text; put numbers and true/false in quotes")
+    return dict(value)
+
+
+def _max_size(item: Section) -> Policy | None:
+    most = item.take("max_size", values.image_size, 0)
+    return MaxSize(most) if most else None
+
+
+def _command(item: Section) -> Policy | None:
+    argv = values.argv_from(item.base)
+
+    def parse(value: Any) -> Check:
+        if not isinstance(value, dict):
+            return Check(argv(value))
+        unknown = sorted(value.keys() - {"argv", "timeout"})
+        if unknown or "argv" not in value:
+            raise ValueError("must be a list of strings, or {argv: [...], timeout: 30s}")
+        return Check(argv(value["argv"]), values.duration(value.get("timeout", "30s")))
+
+    check = item.take("command", parse, None)
+    return Command(check) if check else None
+
+
+def _require_trust(item: Section) -> Policy | None:
+    trust = item.take("require_trust", _parse_trust, None)
+    return RequireTrust(trust) if trust else None
+
+
+def _parse_trust(value: Any) -> Trust:
+    if value != Trust.SIGNED.value:
+        raise ValueError("must be signed: what proves less, anybody who sees it can repeat")
+    return Trust.SIGNED
+
+
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "minimum_age": _minimum_age,
+        "require_trust": _require_trust,
+        "platform": _platform,
+        "labels": _labels,
+        "max_size": _max_size,
+        "command": _command,
+    }
+)
