@@ -79,6 +79,7 @@ class Launcher:
         self.admin_token = secrets.token_urlsafe(16)
         self.config = directory / "config.yml"
         self.log = directory / "launcher.log"
+        self.environment: dict[str, str] = {}  # added to ours when it serves
         self._process: subprocess.Popen[bytes] | None = None
         whole = {
             "listen": f"127.0.0.1:{self.port}",
@@ -115,7 +116,7 @@ class Launcher:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_SECONDS

@@ -1,6 +1,7 @@
 """The files that we write for compose."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,26 @@ def test_a_document_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path)
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_launcher_had_half_written_goes_with_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the crash campaign: every kill at this moment left another file for ever."""
+    path = tmp_path / "web.json"
+
+    def killed(*_: object, **__: object) -> None:
+        os._exit(0)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(json, "dump", killed)
+        write_json(path, {"a": 1})
+    os.waitpid(child, 0)
+    assert [found.name for found in tmp_path.iterdir()] == [".web.json.fresh"]
+    write_json(path, {"a": 2})
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_pins_of_services_that_are_no_more_are_dropped(tmp_path: Path) -> None:

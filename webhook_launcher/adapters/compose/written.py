@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,21 @@ from typing import Any
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Replace the file in one step that survives a power cut.
 
-    Only we may read it: inline documents can hold secrets.
+    Only we may read it: inline documents can hold secrets. The fresh file has one name, so that
+    what a killed launcher left of it is written over; a project has one writer at a time.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    fresh = path.with_name(f".{path.name}.fresh")
+    fresh.unlink(missing_ok=True)  # made anew below, and so with our mode
     try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(document, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
-        Path(fresh).replace(path)
+        fresh.replace(path)
     except BaseException:
-        Path(fresh).unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,0 +1,196 @@
+"""Kills between every two steps of a deployment.
+
+A story is a way to make the launcher deploy. It is played once while every event is written down
+(`traps`), then once for each moment between two events, with a kill there. After each the launcher
+is started again if it died, and everything that must hold is checked.
+"""
+
+import itertools
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from campaign.results import Result
+from campaign.site import PATIENCE, BrokenPromiseError, Site
+from campaign.traps import Plan
+from testbed.images import Behaviour, Recipe, TestRegistry
+from webhook_launcher.core.model import Image
+
+# Seconds into an `up` of two services, which takes about one.
+_DURING_UP = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+_HOOKS = {"before": [["true"]], "after": [["true"]]}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a story did: the image that must run at the end, and the delivery about which image.
+
+    `answer` is our id of it; None when the launcher did not live to answer.
+    """
+
+    expected: Image
+    pushed: Image
+    delivery: str
+    answer: str | None
+
+
+class Play:
+    """A site on which stories are played; `runs` is the image that runs between them."""
+
+    def __init__(self, registry: TestRegistry, directory: Path) -> None:
+        self.site = Site(registry, directory, options={"hooks": _HOOKS})
+        self._numbers = itertools.count(1)
+        self._recipes: dict[str, Recipe] = {}
+        self.runs = self.push(self.recipe())
+        self.site.start()
+        self.site.await_release(self.runs)
+
+    def recipe(self, behaviour: Behaviour = Behaviour.GOOD, **more: Any) -> Recipe:
+        """An image that nobody has seen."""
+        marker = f"{self.site.repository} {behaviour} {next(self._numbers)}"
+        return Recipe(marker, behaviour, interval=0.5, **more)
+
+    def push(self, recipe: Recipe) -> Image:
+        """A publisher pushes it."""
+        image = self.site.push(recipe)
+        self._recipes[image.digest] = recipe
+        return image
+
+    def tell(self, recipe: Recipe, *, good: bool) -> Told:
+        """Push and announce."""
+        pushed, delivery = self.push(recipe), secrets.token_hex(8)
+        answer = self.site.announce(pushed, delivery)
+        expected = pushed if good else self.runs
+        return Told(expected, pushed, delivery, answer.body["delivery"] if answer else None)
+
+    def again(self) -> Told:
+        """Push and announce once more what runs."""
+        return self.tell(self._recipes[self.runs.digest], good=True)
+
+
+Story = Callable[[Play], Told]
+
+
+def deploy(play: Play) -> Told:
+    """A good image."""
+    return play.tell(play.recipe(), good=True)
+
+
+def unhealthy(play: Play) -> Told:
+    """An image that never becomes healthy: the one before comes back."""
+    return play.tell(play.recipe(Behaviour.NEVER_HEALTHY), good=False)
+
+
+def refused(play: Play) -> Told:
+    """An image that compose cannot start: the one before comes back."""
+    return play.tell(play.recipe(config={"WorkingDir": "/bin/busybox"}), good=False)
+
+
+def removed(play: Play) -> Told:
+    """Somebody removed the containers: what runs is restored."""
+    play.site.remove_containers()
+    return play.again()
+
+
+STORIES: dict[str, Story] = {
+    "deploy": deploy,
+    "unhealthy": unhealthy,
+    "refused": refused,
+    "removed": removed,
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment of a story."""
+
+    story: str
+    event: str
+    number: int = 1
+    delay: float = 0.0
+    victims: str = "launcher"
+
+    def __str__(self) -> str:
+        when = "after" if self.event.endswith(")") else "before"
+        what = self.event.rstrip("()")
+        again = f" ({self.number})" if self.number > 1 else ""
+        if self.delay:
+            return f"{self.delay:g} s into {what}{again}: {self.victims}"
+        return f"{when} {what}{again}: {self.victims}"
+
+
+def trace(play: Play, story: str) -> list[Point]:
+    """The moments between the events of a story, in order, from playing it undisturbed."""
+    path = play.site.launcher.directory / "trace"
+    play.site.arm(Plan(secrets.token_hex(4), trace=str(path)))
+    told = STORIES[story](play)
+    _follow(play, told)
+    play.site.launcher.plan.unlink()
+    events, seen, points = path.read_text().split("\n")[:-1], Counter[str](), []
+    path.unlink()
+    for before, event in itertools.pairwise(["", *events]):
+        seen[event] += 1
+        # Nothing happens between a step's end and the next one's beginning.
+        if not (before.endswith(")") and event.endswith("(")):
+            points.append(Point(story, event, seen[event]))
+    return points
+
+
+def during(story: str, ups: int) -> Iterator[Point]:
+    """Moments inside the steps that take long: pull, gate, hooks, and `up` with its compose."""
+    for number in range(1, ups + 1):
+        for delay in _DURING_UP:
+            yield Point(story, "Compose.up(", number, delay, "all")
+        for delay in _DURING_UP[1::2]:
+            yield Point(story, "Compose.up(", number, delay, "launcher")
+            yield Point(story, "Compose.up(", number, delay, "compose")
+        yield Point(story, "Compose.up(", number, 0.3, "worker")
+        yield Point(story, "Gate.wait(", number, 0.05, "launcher")
+    yield Point(story, "Engine.pull(", 1, 0.02, "launcher")
+
+
+def kill(play: Play, point: Point) -> Result:
+    """Play the story, kill at the point, start again, check."""
+    site = play.site
+    site.arm(Plan(secrets.token_hex(4), point.event, point.number, point.delay, point.victims))
+    recovered: float | None = None
+    try:
+        told = STORIES[point.story](play)
+        site.await_death(point.victims)
+        if point.victims in ("all", "launcher"):
+            site.launcher.start("/healthz")
+        recovered = site.await_release(told.expected)
+        play.runs = told.expected
+        site.check(told.expected)
+        site.check_repeats(told.pushed, told.delivery)
+    except (BrokenPromiseError, TimeoutError, RuntimeError) as error:
+        return Result(f"crash: {point.story}", str(point), recovered, str(error))
+    return Result(f"crash: {point.story}", str(point), recovered)
+
+
+def _follow(play: Play, told: Told) -> None:
+    if told.answer is None:
+        raise BrokenPromiseError("the launcher did not answer")
+    play.site.launcher.outcome(told.answer, PATIENCE)
+    play.site.await_release(told.expected)
+    play.runs = told.expected
+
+
+def run(registry: TestRegistry, directory: Path, points: Sequence[Point]) -> Iterator[Result]:
+    """Each point once, on one site; after a broken promise on a fresh one."""
+    play: Play | None = None
+    try:
+        for number, point in enumerate(points):
+            if play is None:
+                play = Play(registry, directory / f"site-{number}")
+            result = kill(play, point)
+            yield result
+            if result.broken:
+                play.site.stop()
+                play = None
+    finally:
+        if play is not None:
+            play.site.stop()
