@@ -16,7 +16,14 @@ from webhook_launcher.core.model import Action, Trust
 from webhook_launcher.core.reference import Digest, Reference
 from webhook_launcher.core.series import SemverTags
 from webhook_launcher.core.versions import parse_range
-from webhook_launcher.core.workload import ComposeProject, PollSettings, Track, TrackKind, Workload
+from webhook_launcher.core.workload import (
+    ComposeProject,
+    Hooks,
+    PollSettings,
+    Track,
+    TrackKind,
+    Workload,
+)
 
 CHECK = (Action.CHECK, Trust.POLL)
 RESTORE = (Action.RESTORE, Trust.POLL)
@@ -218,6 +225,55 @@ class TestASeries:
         ranged.clock.sleep(600)
         ranged.poll()
         assert ranged.waiting() == [CHECK]
+
+
+class TestWhatCameToNothing:
+    def test_is_asked_for_more_and_more_seldom(self, world: World) -> None:
+        """A `before` hook that fails may be a backup: not once a look, for days."""
+        deployed(self._with_a_hook(world))
+        world.hooks.failing.add("before")
+        world.tag(B)
+        ran = []
+        for look in range(16):
+            before = len(world.hooks.ran)
+            self._look(world)
+            if len(world.hooks.ran) > before:
+                ran.append(look)
+        assert ran == [0, 1, 3, 7, 11, 15]  # at least once an hour, with a look every 15 minutes
+
+    def test_is_forgotten_when_the_tag_moves_on(self, world: World) -> None:
+        """The newer image is looked at at once."""
+        deployed(self._with_a_hook(world))
+        world.hooks.failing.add("before")
+        world.tag(B)
+        for _ in range(4):
+            self._look(world)
+        world.hooks.failing.clear()
+        world.tag(C)
+        self._look(world)
+        assert world.host.runs() == C
+
+    def test_is_tried_again_by_a_delivery_at_once(self, world: World) -> None:
+        """Who pushes again has perhaps mended it, and wants to see."""
+        deployed(self._with_a_hook(world))
+        world.hooks.failing.add("before")
+        world.tag(B)
+        for _ in range(4):
+            self._look(world)
+        world.hooks.failing.clear()
+        world.push(B)
+        world.work()
+        assert world.host.runs() == B
+
+    def _with_a_hook(self, world: World) -> World:
+        world.workloads["web"] = replace(WEB, hooks=Hooks(before=(("backup",),)))
+        world.restart()
+        return world
+
+    def _look(self, world: World) -> None:
+        world.poll()
+        world.work()
+        world.clock.sleep(900)
 
 
 class TestDrift:

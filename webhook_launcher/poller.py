@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 _LONGEST_BACK_OFF = 3600.0
 _FIRST_BACK_OFF = 30.0
 _SHORTEST_WAIT = 0.05
+# Of what was asked for and came to nothing (a `before` hook fails, the registry denies it): the
+# next look asks again, later ones more and more seldom, and at least this often.
+_LONGEST_PATIENCE = 3600.0
 # A thread cannot wait for ever (`every: off`), and this costs nothing.
 _LONGEST_WAIT = 3600.0
 
@@ -67,6 +71,15 @@ class Intents(Protocol):
         """Add wishes."""
 
 
+@dataclass(slots=True)
+class _Wanted:
+    """A digest that was asked for here, how often, and before when not again."""
+
+    digest: Digest | None
+    times: int = 0
+    not_before: float = 0.0
+
+
 class Poller:
     """Looks at every workload at start and then at its interval, jittered.
 
@@ -98,6 +111,7 @@ class Poller:
         self._closed_until: dict[str, float] = {}  # registry host -> no look before
         self._failures: dict[str, int] = {}
         self._warned: set[str] = set()
+        self._wanted: dict[str, _Wanted] = {}  # by workload
 
     def step(self) -> float:
         """Look at what is due; the seconds until the next is."""
@@ -149,10 +163,27 @@ class Poller:
             )
             self._states.checked(workload.name, str(error), self._clock.now())
             return
-        if self._is_news(workload, now, state) and not _awaited(now, waiting, state):
-            self._ask(workload, Action.CHECK, "the tracked reference moved")
-        else:
+        moved = now is not None and self._is_news(workload, now, state)
+        if now is None or not moved or _awaited(now, waiting, state):
+            self._wanted.pop(workload.name, None)
             self._states.checked(workload.name, "nothing moved", self._clock.now(), now)
+        elif self._is_time_for(workload, now.digest):
+            self._ask(workload, Action.CHECK, "the tracked reference moved")
+
+    def _is_time_for(self, workload: Workload, digest: Digest | None) -> bool:
+        """False while a digest is left alone that was asked for before and came to nothing."""
+        wanted = self._wanted.get(workload.name)
+        if wanted is None or wanted.digest != digest:
+            wanted = self._wanted[workload.name] = _Wanted(digest)
+        now = self._clock.monotonic()
+        if now < wanted.not_before:
+            return False
+        every = workload.poll.every or _LONGEST_PATIENCE
+        # 0, 1, 3, 7, … looks are left out before the next one; the half allows for jitter.
+        wait = every * (2 ** min(wanted.times, 16) - 0.5)
+        wanted.not_before = now + min(_LONGEST_PATIENCE, wait)
+        wanted.times += 1
+        return True
 
     def _drifted(self, workload: Workload, current: Image) -> bool:
         try:
@@ -165,9 +196,9 @@ class Poller:
             return False
 
     @staticmethod
-    def _is_news(workload: Workload, now: Reference | None, state: WorkloadState) -> bool:
+    def _is_news(workload: Workload, now: Reference, state: WorkloadState) -> bool:
         """Of a series, an older tag than the one that runs is none: the newer one was deleted."""
-        if now is None or now.digest in (state.tracked, state.seen):
+        if now.digest in (state.tracked, state.seen):
             return False
         return state.current is None or not workload.newer(state.current.reference, now)
 
@@ -216,7 +247,7 @@ def _ripens(intent: Intent) -> bool:
     return intent.code == NotRipeError.code and intent.wish.action is Action.CHECK
 
 
-def _awaited(now: Reference | None, waiting: list[Intent], state: WorkloadState) -> bool:
+def _awaited(now: Reference, waiting: list[Intent], state: WorkloadState) -> bool:
     """True when a look waits already for just this image to be old enough."""
     wanted = state.wanted.digest if state.wanted else None
-    return now is not None and now.digest == wanted and any(map(_ripens, waiting))
+    return now.digest == wanted and any(map(_ripens, waiting))

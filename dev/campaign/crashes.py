@@ -7,6 +7,7 @@ is started again if it died, and everything that must hold is checked.
 
 import itertools
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -160,9 +161,11 @@ def kill(play: Play, point: Point) -> Result:
     try:
         told = STORIES[point.story](play)
         site.await_death(point.victims)
+        began = time.monotonic()
         if point.victims in ("all", "launcher"):
             site.launcher.start("/healthz")
-        recovered = site.await_release(told.expected)
+        site.await_release(told.expected)
+        recovered = time.monotonic() - began
         play.runs = told.expected
         site.check(told.expected)
         site.check_repeats(told.pushed, told.delivery)

@@ -154,13 +154,11 @@ class Site:
 
     # What must hold
 
-    def await_release(self, image: Image, seconds: float = PATIENCE) -> float:
-        """Wait until it serves and nothing waits any more; the seconds that took."""
-        began = time.monotonic()
+    def await_release(self, image: Image, seconds: float = PATIENCE) -> None:
+        """Wait until it serves and nothing waits any more."""
         marker = self.markers[image.digest]
         what = f"{marker!r} did not come to serve within {seconds:g} s"
         self._wait(what, lambda: self._serves(image), seconds)
-        return time.monotonic() - began
 
     def check(self, image: Image) -> None:
         """Everything that must hold once all is quiet; BrokenPromiseError names what does not."""

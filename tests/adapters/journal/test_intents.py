@@ -210,7 +210,46 @@ class TestPostponing:
         newer = ask(journal, deploy())
         journal.intents.postpone(claimed, later(60), code="registry-unavailable", detail="down")
         assert now_is(journal, claimed).detail == f"superseded by {newer.id}"
-        assert claim(journal).id == newer.id
+        assert claim(journal, 5).id == newer.id
+
+    @pytest.mark.parametrize("first", ["postponed", "heard"])
+    def test_in_a_flood_the_pause_is_not_lost(self, journal: Journal, first: str) -> None:
+        """Each delivery would else be an attempt on an engine that is down, as fast as they come.
+
+        Whether the newer one came before or after the older one had failed. It waits 5 s at most:
+        what was down may be up again.
+        """
+        ask(journal, look())
+        claimed = claim(journal)
+        if first == "heard":
+            ask(journal, look())
+        journal.intents.postpone(claimed, later(60), code="engine-unavailable", detail="down")
+        for seconds in range(4):
+            journal.intents.enqueue([look()], later(seconds * 0.5))
+        assert journal.intents.claim(later(4.9)) is None
+        assert claim(journal, 6.5).id == journal.intents.waiting("web")[0].id
+
+    def test_a_pause_that_is_shorter_stays_short(self, journal: Journal) -> None:
+        """The first retry comes after a second, whoever asks."""
+        ask(journal, look())
+        journal.intents.postpone(claim(journal), later(1), code="engine-unavailable", detail="x")
+        newer = ask(journal, look())
+        assert claim(journal, 1).id == newer.id
+
+    def test_a_registry_that_asked_to_be_left_alone_is(self, journal: Journal) -> None:
+        """It counts what comes before its time, and asks for more the next time."""
+        ask(journal, look())
+        journal.intents.postpone(claim(journal), later(60), code="rate-limited", detail="429")
+        newer = ask(journal, look())
+        assert journal.intents.claim(later(59)) is None
+        assert claim(journal, 60).id == newer.id
+
+    def test_an_operator_does_not_wait(self, journal: Journal) -> None:
+        """Who orders it has seen that the engine is up again."""
+        ask(journal, deploy())
+        journal.intents.postpone(claim(journal), later(60), code="engine-unavailable", detail="x")
+        ordered = ask(journal, deploy(origin=OPERATOR))
+        assert claim(journal).id == ordered.id
 
     def test_an_explicit_wish_outlives_newer_looks(self, journal: Journal) -> None:
         """As when they are enqueued."""

@@ -8,12 +8,16 @@ gives Python's lock away and waits for it again, beside a thread that is busy wi
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from webhook_launcher.adapters.journal.rows import intent_of, origin_record, time_text
-from webhook_launcher.core.errors import QueueFullError
-from webhook_launcher.core.model import Action, Intent, Wish
+from webhook_launcher.core.errors import QueueFullError, RateLimitedError
+from webhook_launcher.core.model import Action, Intent, Trust, Wish
 
+# How long at most a newer intent waits because an older one could not be tried: what is down may be
+# up again, and who pushed does not want to wait for minutes.
+_PAUSE = timedelta(seconds=5)
 _QUEUED = """
 SELECT (SELECT count(*) FROM intents WHERE status = 'queued'), json_group_array(json_object(
     'id', id, 'workload', workload, 'action', action, 'reference', reference, 'hint', hint,
@@ -78,11 +82,12 @@ class Additions:
         made = [Intent(self._new_id(), wish, now, not_before=not_before) for wish in wishes]
         queued = {wish.workload: self._queued.get(wish.workload, []) for wish in wishes}
         replaced_by: dict[str, str] = {}
-        for intent in made:
+        for number, intent in enumerate(made):
             old = [one for one in queued[intent.workload] if intent.wish.replaces(one.wish)]
             replaced_by |= {one.id: intent.id for one in old}
             kept = [one for one in queued[intent.workload] if one.id not in replaced_by]
-            queued[intent.workload] = [*kept, intent]
+            made[number] = replace(intent, not_before=pause_after(old, intent))
+            queued[intent.workload] = [*kept, made[number]]
         grown = len(made) - len(replaced_by)
         repairs = all(wish.action is Action.RESTORE for wish in wishes)
         if grown > 0 and not repairs and self._pending + grown > self._limit:
@@ -122,6 +127,24 @@ class Additions:
             None if newer is None else "superseded",
             None if newer is None else _superseded(newer),
         ]
+
+
+def pause_after(replaced: Iterable[Intent], newer: Intent) -> datetime | None:
+    """When the newer intent is due, after what stopped those that it replaces.
+
+    In a flood of deliveries every one would else be an attempt of its own on an engine or registry
+    that is down. A registry that said how long to leave it alone is left alone that long. What an
+    operator orders is tried at once.
+    """
+    wish, soon = newer.wish, newer.created_at + _PAUSE
+    if wish.explicit and wish.origin.trust is Trust.OPERATOR:
+        return newer.not_before
+    due = [newer.not_before] if newer.not_before else []
+    for older in replaced:
+        if older.not_before is not None:
+            asked = older.code == RateLimitedError.code
+            due.append(older.not_before if asked else min(older.not_before, soon))
+    return max(due, default=None)
 
 
 def _superseded(newer: str) -> str:

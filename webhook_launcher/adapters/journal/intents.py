@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from webhook_launcher.adapters.journal.additions import Additions
+from webhook_launcher.adapters.journal.additions import Additions, pause_after
 from webhook_launcher.adapters.journal.database import Database, written
 from webhook_launcher.adapters.journal.rows import intent_of, time_text
 from webhook_launcher.core.errors import NotRipeError
@@ -132,11 +132,19 @@ class Intents:
 
     @written
     def postpone(self, intent: Intent, until: datetime, *, code: str, detail: str) -> None:
-        """Give a claimed intent back, to be tried again; a newer one replaces it instead."""
+        """Give a claimed intent back, to be tried again; a newer one replaces it instead.
+
+        The newer one is then to be tried later, too (`additions.pause_after`).
+        """
+        stopped = replace(intent, not_before=until, code=code)
         with self._database.transaction() as connection:
             for newer in _queued(connection, intent.workload, after=intent.id):
                 if newer.wish.replaces(intent.wish):
                     _replace(connection, intent, newer)
+                    connection.execute(
+                        "UPDATE intents SET not_before = ? WHERE id = ?",
+                        (time_text(pause_after([stopped], newer)), newer.id),
+                    )
                     return
             connection.execute(
                 "UPDATE intents SET status = 'queued', not_before = ?, code = ?, detail = ? "
