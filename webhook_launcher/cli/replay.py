@@ -1,16 +1,15 @@
 """`replay`: what a recorded delivery would lead to under this configuration, and why. Dry."""
 
 import argparse
-import re
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from webhook_launcher.cli import output
 from webhook_launcher.cli.options import UsageError, settings_of, with_config
+from webhook_launcher.cli.recording import read_recording
 from webhook_launcher.config import Settings
 from webhook_launcher.core.errors import AuthenticationError, EventError
 from webhook_launcher.core.model import Event, Mention, Origin, Trust
@@ -21,7 +20,6 @@ from webhook_launcher.published_keys import with_key_lookups
 from webhook_launcher.sources import read, receive
 
 ACCEPTED, REJECTED = 0, 1
-_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,45 +101,16 @@ def _joined(*reasons: str | None) -> str | None:
     return "; ".join(filter(None, reasons)) or None
 
 
-def read_recording(path: Path) -> Delivery:
-    """An HTTP request as text (request line, headers, blank line, body), or a bare JSON body."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    if path.suffix == ".json":
-        # Files end in a line feed that the delivery did not have.
-        return Delivery({"content-type": "application/json"}, raw.removesuffix(b"\n"))
-    # Whichever blank line comes first: the body may have the other kind.
-    blank = _BLANK_LINE.search(raw)
-    head, body = (raw[: blank.start()], raw[blank.end() :]) if blank else (raw, b"")
-    return _request(path, head.decode("latin-1").splitlines(), body)
-
-
-def _request(path: Path, lines: list[str], body: bytes) -> Delivery:
-    method, _, rest = lines[0].partition(" ") if lines else ("", "", "")
-    if not method.isalpha() or not rest:
-        raise UsageError(f"{path} does not begin with a request line such as POST /hooks/ci")
-    headers: dict[str, str] = {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise UsageError(f"{path}: {line[:60]!r} is not a header")
-        headers[name.strip().lower()] = value.strip()
-    parts = urlsplit(rest.split(" ")[0]).path.split("/")
-    token = unquote(parts[3]) if parts[1:2] == ["hooks"] and len(parts) > 3 else None  # noqa: PLR2004
-    return Delivery(headers, body, token)
-
-
 def _authentic(source: Source, delivery: Delivery) -> Event:
     now = datetime.now(UTC)
     try:
         return receive(delivery, source, now)
     except AuthenticationError:
-        # An editor may have ended the file with a line feed that was not signed.
-        if not delivery.body.endswith(b"\n"):
+        # An editor may have ended the file with a line end that was not signed.
+        shorter = delivery.body.removesuffix(b"\n").removesuffix(b"\r")
+        if shorter == delivery.body:
             raise
-        return receive(replace(delivery, body=delivery.body.removesuffix(b"\n")), source, now)
+        return receive(replace(delivery, body=shorter), source, now)
 
 
 def _as_read(source: Source, delivery: Delivery) -> Event:
