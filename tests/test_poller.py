@@ -1,10 +1,11 @@
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.fakes import digest
+from tests.fakes import FakeRegistry, digest
 from tests.world import WEB, A, B, C, World
 from webhook_launcher.core.errors import (
     RateLimitedError,
@@ -66,7 +67,7 @@ class TestAtStart:
         three.restart()
         for name in three.workloads:
             three.tag(B, name)
-        three.poller.step()
+        three.look()
         assert [three.waiting(name) for name in three.workloads] == [[CHECK]] * 3
         assert three.woken == 3
         three.work()
@@ -77,13 +78,13 @@ class TestAtStart:
         world.workloads["web"] = replace(WEB, poll=PollSettings(every=None))
         world.restart()
         world.tag(A)
-        wait = world.poller.step()
+        wait = world.look()
         assert world.waiting() == [CHECK]
         assert 0 < wait < 1_000_000, "a thread cannot wait for ever"
         world.work()
         world.tag(B)
         world.clock.sleep(1_000_000)
-        world.poller.step()
+        world.look()
         assert world.waiting() == []
 
 
@@ -430,23 +431,23 @@ class TestTheInterval:
     def test_varies_within_the_jitter(self, world: World, random: float, expected: float) -> None:
         """Launchers that start together must not look together."""
         deployed(world).random = random
-        assert world.poller.step() == pytest.approx(expected)
+        assert world.look() == pytest.approx(expected)
         world.registry.asked.clear()
         world.clock.sleep(expected - 1)
-        assert world.poller.step() == pytest.approx(1)
+        assert world.look() == pytest.approx(1)
         assert world.registry.asked == []
         world.clock.sleep(1)
-        world.poller.step()
+        world.look()
         assert len(world.registry.asked) == 1
 
     def test_is_each_workloads_own(self, three: World) -> None:
         """The next look is the first that is due."""
         three.workloads["api"] = replace(API, poll=PollSettings(every=10.0, jitter=0.0))
         three.restart()
-        assert three.poller.step() == pytest.approx(10)
+        assert three.look() == pytest.approx(10)
         three.registry.asked.clear()
         three.clock.sleep(10)
-        three.poller.step()
+        three.look()
         assert three.registry.asked == ["registry.test/acme/api:stable"]
 
 
@@ -465,8 +466,8 @@ class TestOneThatFails:
         three.tracker.broken["web"] = ZeroDivisionError("oops")
         three.tag(B, "far")
         with pytest.raises(ZeroDivisionError):
-            three.poller.step()
-        three.poller.step()
+            three.look()
+        three.look()
         assert three.waiting("far") == [CHECK]
 
 
@@ -475,5 +476,77 @@ def test_a_poll_without_workloads_waits(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.workloads.clear()
     world.restart()
-    assert world.poller.step() > 1
+    assert world.look() > 1
     world.close()
+
+
+class Gatekeeper:
+    """A registry in which looks at one host hang until the test lets them go on."""
+
+    def __init__(self, inner: FakeRegistry, hanging: str) -> None:
+        self._inner = inner
+        self._hanging = hanging
+        self.entered, self.released = threading.Semaphore(0), threading.Event()
+        self.inside = 0
+
+    def head(self, reference: Reference) -> Digest:
+        """Counts how many look at the hanging host at the same time."""
+        if reference.repository.registry == self._hanging:
+            self.inside += 1
+            self.entered.release()
+            assert self.released.wait(30)
+            self.inside -= 1
+        return self._inner.head(reference)
+
+
+class TestSeveralThreads:
+    @pytest.fixture
+    def gate(self, three: World) -> Gatekeeper:
+        """`web` and `api` are of the registry that hangs, `far` is not; all have moved."""
+        gate = Gatekeeper(three.registry, "registry.test")
+        three.restart()
+        three.poller._registry = gate
+        for name in three.workloads:
+            three.tag(B, name)
+        return gate
+
+    def test_a_registry_that_hangs_holds_up_itself_and_one_thread(
+        self, three: World, gate: Gatekeeper
+    ) -> None:
+        """A black hole takes 30 s a look; the others' images must not wait for it."""
+        hung = threading.Thread(target=three.look)
+        hung.start()
+        assert gate.entered.acquire(timeout=10)
+        wait = three.look()
+        assert three.waiting("far") == [CHECK]
+        assert gate.inside == 1, "its other workload does not wait in a second thread"
+        assert wait > 0
+        gate.released.set()
+        hung.join(10)
+        assert [three.waiting(name) for name in three.workloads] == [[CHECK]] * 3
+
+    def test_a_thread_that_finds_all_taken_comes_back(self, three: World) -> None:
+        """There may be more registries than hang, later."""
+        three.poller._free.clear()
+        assert 0 < three.poller.step() <= 5
+
+    def test_a_stop_waits_for_one_look(self, three: World) -> None:
+        """A thousand workloads are due at the start: a step is one of them."""
+        three.restart()
+        three.registry.asked.clear()
+        assert three.poller.step() == 0
+        assert len(three.registry.asked) == 1
+
+
+def test_a_look_that_fails_in_an_unforeseen_way_is_not_repeated_at_once(three: World) -> None:
+    """Nor does it take its registry out of the round."""
+    three.restart()
+    three.tracker.broken["web"] = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        three.look()
+    three.registry.asked.clear()
+    three.look()
+    assert sorted(three.registry.asked) == [
+        "elsewhere.test/acme/far:stable",
+        "registry.test/acme/api:stable",
+    ]

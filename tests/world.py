@@ -165,9 +165,16 @@ class World:
 
     def poll(self) -> None:
         """One look of the poller at everything, whenever it was due."""
-        for name in self.poller._due:
-            self.poller._due[name] = 0.0
-        self.poller.step()
+        for lane in self.poller._lanes:
+            lane._due = [(0.0, number) for _, number in lane._due]
+        self.poller._free = [(0.0, number) for _, number in self.poller._free]
+        self.look()
+
+    def look(self) -> float:
+        """The poller looks at all that is due now; the seconds until more is."""
+        while (wait := self.poller.step()) == 0:
+            continue
+        return wait
 
     def step(self) -> float:
         """One step of the worker."""

@@ -50,6 +50,8 @@ from webhook_launcher.web.hooks import Intake
 from webhook_launcher.worker import Worker
 
 _log = logging.getLogger(__name__)
+# As many registries may hang at the same time without holding up the looks at all others.
+_POLLERS = 4
 _PRUNE_EVERY = 6 * 3600.0
 
 
@@ -169,7 +171,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
     placement = Placement(settings.workloads.values(), engine, compose)
     prerequisites = Prerequisites(engine, compose)
     pollers = [
-        Loop("poller", poller.step),
+        *(Loop(f"poller-{number}", poller.step) for number in range(_POLLERS)),
         Loop("pruner", _pruner(journal, clock)),
         Loop("placement", placement.step),
         Loop("prerequisites", prerequisites.step),

@@ -1,7 +1,9 @@
 """The loop body that looks: a tag moved, or the workload drifted, and nobody said so."""
 
+import heapq
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +28,8 @@ _SHORTEST_WAIT = 0.05
 _LONGEST_PATIENCE = 3600.0
 # A thread cannot wait for ever (`every: off`), and this costs nothing.
 _LONGEST_WAIT = 3600.0
+# Nothing hangs on it: every thread that has a registry looks on as long as something is due.
+_TAKEN = 5.0
 
 
 class Registry(Protocol):
@@ -80,8 +84,32 @@ class _Wanted:
     not_before: float = 0.0
 
 
+class _Lane:
+    """The workloads of one registry host, the next one due first. One thread at a time has it."""
+
+    def __init__(self, workloads: Iterable[Workload]) -> None:
+        self._workloads = list(workloads)
+        self._due = [(0.0, number) for number in range(len(self._workloads))]
+
+    @property
+    def due(self) -> float:
+        """When the next of its workloads is to be looked at, in monotonic seconds."""
+        return self._due[0][0]
+
+    def take(self, again: Callable[[Workload], float]) -> Workload:
+        """The workload that is due; `again` says when it is the next time."""
+        number = self._due[0][1]
+        workload = self._workloads[number]
+        heapq.heapreplace(self._due, (again(workload), number))
+        return workload
+
+
 class Poller:
     """Looks at every workload at start and then at its interval, jittered.
+
+    Serves several threads: each takes the registry that has waited longest, looks at one workload
+    of it and gives it back. So a registry is asked one thing at a time, one that does not answer
+    holds up its own workloads and one thread, and a stop waits for one look.
 
     `wake` is called when an intent was added; `random` returns a number in [0, 1).
     """
@@ -98,7 +126,6 @@ class Poller:
         wake: Callable[[], None],
         random: Callable[[], float],
     ) -> None:
-        self._workloads = list(workloads)
         self._registry = registry
         self._tracker = tracker
         self._host = host
@@ -107,24 +134,39 @@ class Poller:
         self._clock = clock
         self._wake = wake
         self._random = random
-        self._due = {workload.name: 0.0 for workload in self._workloads}
+        by_host: dict[str, list[Workload]] = defaultdict(list)
+        for workload in workloads:
+            by_host[workload.repository.registry].append(workload)
+        self._lanes = [_Lane(found) for found in by_host.values()]
+        # By when they are due; who takes one out has it. The heap's functions are atomic.
+        self._free = [(0.0, number) for number in range(len(self._lanes))]
         self._closed_until: dict[str, float] = {}  # registry host -> no look before
         self._failures: dict[str, int] = {}
         self._warned: set[str] = set()
         self._wanted: dict[str, _Wanted] = {}  # by workload
 
     def step(self) -> float:
-        """Look at what is due; the seconds until the next is."""
-        for workload in self._workloads:
-            now = self._clock.monotonic()
-            if self._due[workload.name] > now:
-                continue
-            # Set first: a look that raises must not keep the others from being looked at.
-            self._due[workload.name] = now + self._interval(workload)
+        """Look at one workload, if any is due; the seconds until another is."""
+        try:
+            due, number = heapq.heappop(self._free)
+        except IndexError:
+            # None, or in the hands of other threads, which go on with them.
+            return _TAKEN if self._lanes else _LONGEST_WAIT
+        lane = self._lanes[number]
+        try:
+            wait = due - self._clock.monotonic()
+            if wait > 0:
+                return min(_LONGEST_WAIT, max(_SHORTEST_WAIT, wait))
+            # Due again before it is looked at: a look that raises must not be repeated at once.
+            workload = lane.take(self._next_look)
             self._look(workload)
             self._warn(workload)
-        wait = min(self._due.values(), default=_LONGEST_WAIT) - self._clock.monotonic()
-        return min(_LONGEST_WAIT, max(_SHORTEST_WAIT, wait))
+        finally:
+            heapq.heappush(self._free, (lane.due, number))
+        return 0.0
+
+    def _next_look(self, workload: Workload) -> float:
+        return self._clock.monotonic() + self._interval(workload)
 
     def _warn(self, workload: Workload) -> None:
         """Say what is not fresh, once and not with every look."""

@@ -1,5 +1,6 @@
 """The configuration file, typed; every problem reported at once, each with its path and the fix."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -169,8 +170,11 @@ def _cross_check(top: Section, settings: Settings) -> None:
 
 def _check_projects(top: Section, workloads: list[Workload]) -> None:
     """Workloads may share a compose project, but no service of it."""
-    for index, workload in enumerate(workloads):
-        other = next((o for o in workloads[:index] if _collide(o, workload)), None)
+    by_project: dict[str, list[Workload]] = defaultdict(list)
+    for workload in workloads:
+        before = by_project[workload.project.name]
+        other = next((o for o in before if _collide(o, workload)), None)
+        before.append(workload)
         if other is not None:
             top.problem(
                 f"workloads.{workload.name}.compose",
@@ -180,8 +184,7 @@ def _check_projects(top: Section, workloads: list[Workload]) -> None:
 
 
 def _collide(one: Workload, other: Workload) -> bool:
-    if one.project.name != other.project.name:
-        return False
+    """Two workloads of one project."""
     if one.project.inline is not None or other.project.inline is not None:
         return True  # we write that document, and it is the whole project
     if one.project.services and other.project.services:
