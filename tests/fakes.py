@@ -5,7 +5,7 @@ or kills the launcher there. Containers really change their image, so that a tes
 runs, and `FakeHost` fails the test when it is told to start what `may_start` says no to.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -231,6 +231,7 @@ class FakeHost:
     services_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pins: dict[tuple[str, str], str] = field(default_factory=dict)
     pulled: set[Digest] = field(default_factory=set)
+    pulled_for: dict[str, set[Digest]] = field(default_factory=dict)  # by workload
     kept: dict[str, Digest] = field(default_factory=dict)
     unhealthy: set[Digest] = field(default_factory=set)
     # Compose refuses these, with the old container gone already.
@@ -261,14 +262,33 @@ class FakeHost:
         self._step("platform")
         return PLATFORM
 
-    def pull(self, image: Image) -> None:
-        """Have the image here."""
+    def pull(self, image: Image) -> bool:
+        """Have the image here; False when it was."""
         self._step("pull")
-        if image.digest not in self.pulled:
+        missing = image.digest not in self.pulled
+        if missing:
             if image.digest in self.unpullable:
                 raise PullError(f"{image.pinned} cannot be pulled")
             self.pulled.add(image.digest)
         self._step("pulled")
+        return missing
+
+    def keep_pulled(self, image: Image, project: str, workload: str) -> None:
+        """Note whose it is."""
+        self._step("keep pulled")
+        self.pulled_for.setdefault(workload, set()).add(image.digest)
+
+    def remove_former(
+        self, project: str, workload: str, repository: Repository, kept: Collection[Digest]
+    ) -> list[str]:
+        """Remove what was pulled for the workload, apart from what is kept or runs."""
+        self._step("remove former")
+        used = {parse_reference(c.image_ref).digest for c in self.containers_of.values()}
+        gone = self.pulled_for.get(workload, set()) - {*kept} - used
+        self.pulled -= gone
+        self.pulled_for[workload] = self.pulled_for.get(workload, set()) - gone
+        self._step("former removed")
+        return sorted(gone)
 
     def keep(self, image: Image, project: str, workload: str, slot: str) -> None:
         """Tag an image."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes import KilledError, digest
 from tests.world import OPERATOR, POLL, TOKEN, WEB, A, B, C, D, E, World
-from webhook_launcher.core.errors import RateLimitedError, RegistryUnavailableError
+from webhook_launcher.core.errors import EngineError, RateLimitedError, RegistryUnavailableError
 from webhook_launcher.core.model import Action, Origin, Status, Trust
 from webhook_launcher.core.workload import ComposeProject, Hooks, Track, TrackKind, Workload
 
@@ -778,6 +778,66 @@ class TestAKill:
         with pytest.raises(KilledError):
             world.work()
         world.journal.intents.settle = settle  # type: ignore[method-assign]
+
+
+class TestImagesOfFormerReleases:
+    def test_go_after_a_success_but_for_the_current_and_the_previous(self, world: World) -> None:
+        """Disks fill up with a release a day; a rollback must not need the registry."""
+        running(world, A, B, C, D)
+        assert world.host.pulled == {C, D}
+        assert (world.current(), world.previous()) == (D, C)
+
+    def test_are_as_many_as_configured(self, world: World) -> None:
+        """`keep: 3` is the current, the previous, and one more."""
+        world.workloads["web"] = replace(WEB, keep=3)
+        world.restart()
+        running(world, A, B, C, D)
+        assert world.host.pulled == {B, C, D}
+
+    def test_all_stay_if_nothing_is_to_be_removed(self, world: World) -> None:
+        """`keep: all`."""
+        world.workloads["web"] = replace(WEB, keep=None)
+        world.restart()
+        running(world, A, B, C, D)
+        assert world.host.pulled == {A, B, C, D}
+
+    def test_stay_while_nothing_succeeds(self, world: World) -> None:
+        """A failure is no moment to throw anything away."""
+        running(world, A, B)
+        world.host.unhealthy.add(C)
+        world.push(C)
+        world.work()
+        assert world.host.pulled == {A, B, C}
+        world.push(D)
+        world.work()
+        assert world.host.pulled == {B, D}
+
+    def test_of_before_a_rollback_stay_to_return_to(self, world: World) -> None:
+        """The two change places; neither goes."""
+        running(world, A, B, C)
+        world.ask(Action.ROLLBACK)
+        world.work()
+        assert (world.current(), world.previous()) == (B, C)
+        assert world.host.pulled == {B, C}
+
+    def test_that_were_here_before_are_not_ours(self, world: World) -> None:
+        """Somebody built or pulled it, and did not ask us to remove it."""
+        world.host.pulled.add(A)
+        running(world, A, B, C, D)
+        assert world.host.pulled == {A, C, D}
+
+    def test_that_cannot_be_removed_fail_nothing(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The release runs and is proved; the rest is housekeeping."""
+
+        def refuse(*_: object) -> list[str]:
+            raise EngineError("the engine refuses")
+
+        monkeypatch.setattr(world.host, "remove_former", refuse)
+        running(world, A, B, C, D)
+        assert world.current() == D
+        assert world.history()[-1].status is Status.SUCCESS
 
 
 def test_an_origin_is_kept_with_every_deployment(world: World) -> None:

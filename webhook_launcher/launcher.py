@@ -9,7 +9,7 @@
 5. prepare   `before` hooks, pull by digest, keep-tag: the old release serves, untouched
 6. switch    journal "switching", pin, sweep, `up`
 7. gate      health, then proof that what runs is the admitted image
-8. commit    keep-tags, current and previous release, `after` hooks
+8. commit    keep-tags, current and previous release, `after` hooks, images of former releases
 9. return    when 6 or 7 fails: quarantine, and the release that ran before (`rollback`)
 
 A crash between any two steps is mended by step 0 of the next intent of the workload: an attempt
@@ -160,7 +160,18 @@ class Launcher:
         done = self._attempts.succeeded(deployment, stopwatch)
         self._deployments.succeed(done)
         _log.info("deployed", extra=log_fields(done))
-        return self._after(workload, done, stopwatch)
+        done = self._after(workload, done, stopwatch)
+        self._tidy(workload)
+        return done
+
+    def _tidy(self, workload: Workload) -> None:
+        """Remove images of former releases, after a success and only then."""
+        if workload.keep is None:
+            return
+        state = self._workloads.state(workload.name)
+        ours = {image.digest for image in (state.current, state.previous) if image}
+        newest = self._deployments.released(workload.name, workload.keep)
+        self._rollout.tidy(workload, ours | {*newest})
 
     def _after(self, workload: Workload, done: Deployment, stopwatch: Stopwatch) -> Deployment:
         try:

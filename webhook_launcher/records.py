@@ -44,6 +44,9 @@ class Deployments(Protocol):
     def concluded(self, intent_id: str) -> Deployment | None:
         """The attempt by which an intent came to its end."""
 
+    def released(self, workload: str, count: int) -> list[Digest]:
+        """The newest releases that ran, newest first."""
+
     def in_doubt(self, workload: str) -> bool:
         """True when the last attempt that touched the workload failed."""
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from webhook_launcher.core.errors import (
 )
 from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.policy import Release
-from webhook_launcher.core.reference import Reference, Repository
+from webhook_launcher.core.reference import Digest, Reference, Repository
 from webhook_launcher.core.workload import ComposeProject, HealthSettings, Workload
 
 _log = logging.getLogger(__name__)
@@ -33,11 +33,19 @@ class Engine(Protocol):
     def platform(self) -> Platform:
         """What it runs images for."""
 
-    def pull(self, image: Image) -> None:
-        """Pull by digest; no network when it is there. Raises PullError."""
+    def pull(self, image: Image) -> bool:
+        """Pull by digest; no network, and False, when it is there. Raises PullError."""
 
     def keep(self, image: Image, project: str, workload: str, slot: str) -> None:
         """Tag an image so that pruning leaves it. Raises PullError when it is not there."""
+
+    def keep_pulled(self, image: Image, project: str, workload: str) -> None:
+        """Note that it was pulled for the workload."""
+
+    def remove_former(
+        self, project: str, workload: str, repository: Repository, kept: Collection[Digest]
+    ) -> Sequence[str]:
+        """Remove what was pulled for the workload, apart from `kept`; what went."""
 
     def containers(self, project: str, services: Sequence[str]) -> Sequence[Container]:
         """The containers of these services, stopped ones included."""
@@ -173,7 +181,8 @@ class Rollout:
     def fetch(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
         """Have the image on the engine, safe from pruning until it runs. Raises PullError."""
         with stopwatch.step("pull"):
-            self._engine.pull(release.image)
+            if self._engine.pull(release.image):
+                self._engine.keep_pulled(release.image, workload.project.name, workload.name)
             self._engine.keep(release.image, workload.project.name, workload.name, "next")
 
     def switch(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
@@ -225,6 +234,20 @@ class Rollout:
         """`after` hooks; HookError does not undo a release that runs and is proved."""
         with stopwatch.step("after"):
             self._run_hooks(workload, image, workload.hooks.after, "after")
+
+    def tidy(self, workload: Workload, kept: Collection[Digest]) -> None:
+        """Remove the images of former releases; that is never a reason to fail."""
+        try:
+            gone = self._engine.remove_former(
+                workload.project.name, workload.name, workload.repository, kept
+            )
+        except EngineError as error:
+            _log.warning(
+                "images not removed", extra={"workload": workload.name, "detail": str(error)}
+            )
+        else:
+            if gone:
+                _log.info("images removed", extra={"workload": workload.name, "images": gone})
 
     def clear(self, workload: Workload) -> None:
         """Remove the containers of a first deployment that failed: nothing half-started stays."""

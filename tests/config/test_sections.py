@@ -414,6 +414,19 @@ def test_hooks_are_one_command_or_several(given: object, argvs: object) -> None:
     assert (hooks.before, hooks.after, hooks.timeout) == (argvs, (), 9.0)
 
 
+@pytest.mark.parametrize(("given", "kept"), [(2, 2), (10, 10), ("all", None)])
+def test_former_releases_are_kept_by_number_or_all(given: object, kept: int | None) -> None:
+    """The current and the previous one are two."""
+    assert good("workloads.web.keep", given).workloads["web"].keep == kept
+
+
+@pytest.mark.parametrize("keep", [0, 1, -1, 1001, "none", None, True, "2"])
+def test_fewer_than_the_current_and_the_previous_are_refused(keep: object) -> None:
+    """A rollback needs the previous one."""
+    found = faults_of("workloads.web.keep", keep)
+    assert "from 2 to 1000, or all" in found["workloads.web.keep"]
+
+
 @pytest.mark.parametrize("policy", [None, {}, "none", False, "minimum_age"])
 def test_policies_are_a_list(policy: object) -> None:
     """Fails closed: images would run that the user believes to be refused."""

@@ -83,6 +83,16 @@ def number(low: int, high: int) -> Callable[[Any], int]:
     return parse
 
 
+def count_or_all(value: Any) -> int | None:
+    """How many releases to keep, the current and the previous one among them; `all` is None."""
+    if value == "all":
+        return None
+    try:
+        return number(2, 1000)(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or all") from error
+
+
 def duration(value: Any) -> float:
     """Seconds, more than none, from `500ms`, `30s`, `15m`, `72h` or `7d`."""
     seconds = duration_or_zero(value)

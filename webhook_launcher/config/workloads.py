@@ -18,6 +18,8 @@ from webhook_launcher.core.workload import (
 
 # A confidential VM runs its own launcher under this name; the seed's agent refuses it as well.
 _RESERVED = frozenset({"dstack"})
+# Releases whose images stay: the one that runs and the one to return to.
+_KEEP: int | None = 2
 
 
 def read_workload(section: Section, name: str, poll: PollSettings) -> Workload:
@@ -32,6 +34,7 @@ def read_workload(section: Section, name: str, poll: PollSettings) -> Workload:
         hooks=_hooks(section),
         poll=read_poll(section, poll),
         rollback=section.take("rollback", values.boolean, True),
+        keep=section.take("keep", values.count_or_all, _KEEP),
         policies=read_policies(section),
     )
     section.finish()

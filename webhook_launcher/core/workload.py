@@ -100,6 +100,7 @@ class Workload:
     hooks: Hooks = Hooks()
     poll: PollSettings = PollSettings()
     rollback: bool = True
+    keep: int | None = 2  # releases whose images stay, current and previous among them; None: all
     policies: tuple[Policy, ...] = field(default=())
 
     @property

@@ -6,6 +6,8 @@ Top to bottom, each file uses only those below it::
     sweep       what an interrupted `up` left behind
     adoption    what runs now, as an Image
     mounts      are project directories where the engine sees them? (launcher in a container)
+    removal     images of former releases that nobody needs
+    keep        tags that keep an image from pruning, and say whose it is
     pull        pull by digest, errors of the stream raised
     containers  an inspected container -> Container
     connection  clients, API version, unavailable or not

@@ -5,11 +5,11 @@ something that nobody expected.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePath
 
-from webhook_launcher.adapters.engine import adoption, keep, mounts
+from webhook_launcher.adapters.engine import adoption, keep, mounts, removal
 from webhook_launcher.adapters.engine.connection import APIError, Client, Connection, NotFound
 from webhook_launcher.adapters.engine.containers import find_containers, inspect_containers
 from webhook_launcher.adapters.engine.frames import Tail, read_frames
@@ -21,7 +21,7 @@ from webhook_launcher.adapters.engine.versions import read_clock, read_versions
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.container import Container, ProbeResult
 from webhook_launcher.core.model import Image, Platform
-from webhook_launcher.core.reference import Repository
+from webhook_launcher.core.reference import Digest, Repository
 
 # A readiness check must answer within a second; an idle engine needs 2 ms.
 _PING_TIMEOUT = 0.8
@@ -91,21 +91,33 @@ class Engine:
         with self._connection.client() as client:
             return read_clock(client)
 
-    def pull(self, image: Image, *, on_progress: Progress = _silent) -> None:
-        """Have `repository@digest` on the engine; no network when it is there.
+    def pull(self, image: Image, *, on_progress: Progress = _silent) -> bool:
+        """Have `repository@digest` on the engine; no network, and False, when it is there.
 
         Raises PullError, or ManifestNotFoundError or RegistryDeniedError when that was the reason.
         """
         with self._connection.client() as client:
             if is_present(client, image):
-                return
+                return False
             login = self._credentials(image.reference.repository.registry)
             pull_image(client, image, login, self._clock, self._pull_timeout, on_progress)
+            return True
 
     def keep(self, image: Image, project: str, workload: str, slot: str) -> None:
         """Tag an image so that pruning leaves it; PullError when it is not on the engine."""
         with self._connection.client() as client:
             keep.keep_image(client, image, keep.keep_tag(project, workload, slot))
+
+    def keep_pulled(self, image: Image, project: str, workload: str) -> None:
+        """Note that we pulled the image for the workload: `remove_former` may remove it again."""
+        self.keep(image, project, workload, keep.pulled_slot(image.digest))
+
+    def remove_former(
+        self, project: str, workload: str, repository: Repository, kept: Collection[Digest]
+    ) -> list[str]:
+        """Remove what we pulled for the workload, apart from `kept`, if nobody else needs it."""
+        with self._connection.client() as client:
+            return removal.remove_former(client, project, workload, repository, kept)
 
     def forget_keep(self, project: str, workload: str, slot: str) -> None:
         """Remove a keep-tag, if it is there."""

@@ -10,6 +10,8 @@ from webhook_launcher.core.model import Image
 REPOSITORY = "webhook-launcher/keep"
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9._-]")
 _MAX_TAG = 128
+PULLED = "pulled-"
+_MAX_SLOT = 16  # hexadecimal digits of a digest, or a word
 
 
 def keep_tag(project: str, workload: str, slot: str) -> str:
@@ -17,12 +19,17 @@ def keep_tag(project: str, workload: str, slot: str) -> str:
 
     Names that do not fit a tag are cut, and a hash of them tells them apart.
     """
-    text = f"{project}.{workload}.{slot}"
+    text = f"{project}.{workload}"
     tag = _NOT_IN_TAGS.sub("_", text).lstrip(".-")
-    if tag == text and len(tag) <= _MAX_TAG:
-        return tag
-    mark = f".{hashlib.sha256(text.encode()).hexdigest()[:12]}.{slot}"
-    return tag[: _MAX_TAG - len(mark)] + mark
+    if tag != text or len(tag) > _MAX_TAG - len(PULLED) - _MAX_SLOT:
+        mark = f".{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        tag = tag[: _MAX_TAG - len(PULLED) - _MAX_SLOT - len(mark)] + mark
+    return f"{tag}.{slot}"
+
+
+def pulled_slot(digest: str) -> str:
+    """The slot that says: this launcher pulled the image for this workload, so it may remove it."""
+    return f"{PULLED}{digest.rpartition(':')[2][:_MAX_SLOT]}"
 
 
 def keep_image(client: Client, image: Image, tag: str) -> None:

@@ -7,6 +7,7 @@ from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.model import Deployment, Status
+from webhook_launcher.core.reference import Digest
 
 SCHEMA = """
 CREATE TABLE deployments (
@@ -111,6 +112,17 @@ class Deployments:
             "WHERE intent = ? AND status IN ('success', 'failure') ORDER BY seq DESC", (intent_id,)
         )
         return next((attempt for attempt in found if attempt.undoes is None), None)
+
+    def released(self, workload: str, count: int) -> list[Digest]:
+        """The digests of the newest `count` releases that ran, proved, newest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT json_extract(record, '$.image.digest') AS digest FROM deployments "
+                "WHERE workload = ? AND status = 'success' "
+                "GROUP BY digest ORDER BY max(seq) DESC LIMIT ?",
+                (workload, count),
+            ).fetchall()
+        return [Digest(row["digest"]) for row in rows]
 
     def in_doubt(self, workload: str) -> bool:
         """True when the last attempt that touched the workload failed: what runs is not proved."""
