@@ -13,8 +13,12 @@ from typing import Protocol
 
 from webhook_launcher.core.attachment import Attachment
 from webhook_launcher.core.clock import Clock
-from webhook_launcher.core.errors import LauncherError, PolicyRefusedError
-from webhook_launcher.core.evidence import Answer, Check, Evidence, Facts, Need
+from webhook_launcher.core.errors import (
+    LauncherError,
+    ManifestNotFoundError,
+    PolicyRefusedError,
+)
+from webhook_launcher.core.evidence import Answer, Check, Evidence, Facts, Need, Standing
 from webhook_launcher.core.model import Image, Platform, Verdict
 from webhook_launcher.core.policy import Candidate, Release, admit, judge, questions
 from webhook_launcher.core.workload import Workload
@@ -48,6 +52,9 @@ class KeptEvidence(Protocol):
     def get(self, workload: str, image: Image) -> Evidence | None:
         """What was kept of an image that was admitted here."""
 
+    def superseded(self, workload: str, image: Image) -> bool:
+        """True when it ran here before what runs now."""
+
     def keep(self, workload: str, image: Image, evidence: Evidence) -> None:
         """Keep what a rollback to this image will be judged by."""
 
@@ -76,7 +83,7 @@ class Admission:
             except PolicyRefusedError:
                 if not questions(workload.policies):
                     raise  # nothing that could be looked at again would change it
-        evidence = self._look(workload, candidate.image, platform)
+        evidence = self._compare(workload, candidate, platform)
         release = admit(replace(candidate, evidence=evidence), workload.policies)
         self._keep(workload, candidate.image, evidence)
         return release
@@ -85,7 +92,7 @@ class Admission:
         self, workload: Workload, candidate: Candidate, platform: Platform
     ) -> Sequence[Verdict]:
         """What every policy says of it; nothing is admitted, or kept but the first sight."""
-        evidence = self._look(workload, candidate.image, platform)
+        evidence = self._compare(workload, candidate, platform)
         return judge(replace(candidate, evidence=evidence), workload.policies)
 
     def keep_way_back(self, workload: Workload, image: Image | None, platform: Platform) -> None:
@@ -103,6 +110,26 @@ class Admission:
     def _keep(self, workload: Workload, image: Image, evidence: Evidence) -> None:
         if questions(workload.policies):
             self._kept.keep(workload.name, image, evidence)
+
+    def _compare(self, workload: Workload, candidate: Candidate, platform: Platform) -> Evidence:
+        """What there is to know of the image, and of what it would replace."""
+        evidence = self._look(workload, candidate.image, platform)
+        if Need.STANDING not in questions(workload.policies):
+            return evidence
+        superseded = self._kept.superseded(workload.name, candidate.image)
+        current = candidate.state.current
+        facts = None if current is None else self._facts_of(workload, current, platform)
+        return replace(evidence, standing=Standing(superseded, facts))
+
+    def _facts_of(self, workload: Workload, current: Image, platform: Platform) -> Facts | None:
+        """As they were kept when it was admitted, or by its digest from the registry."""
+        kept = self._kept.get(workload.name, current)
+        if kept is not None and kept.facts is not None:
+            return kept.facts
+        try:
+            return self._registry.facts(current, platform)
+        except ManifestNotFoundError:
+            return None
 
     def _look(self, workload: Workload, image: Image, platform: Platform) -> Evidence:
         """Ask for what the policies need, and nothing else."""

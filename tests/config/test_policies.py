@@ -14,6 +14,7 @@ from webhook_launcher.core.policies import (
     Labels,
     MaxSize,
     MinimumAge,
+    NoDowngrade,
     OfPlatform,
     RequireTrust,
 )
@@ -30,11 +31,14 @@ PLACE = "workloads.web.policy"
         ({"platform": "linux/arm/v7"}, OfPlatform(Platform("linux", "arm", "v7"))),
         ({"labels": {"a.b/c": "d"}}, Labels({"a.b/c": "d"})),
         ({"max_size": "5GiB"}, MaxSize(5 * 1024**3)),
+        ("no_downgrade", NoDowngrade()),
+        ({"no_downgrade": {}}, NoDowngrade()),
+        ({"no_downgrade": {"label": "x", "max_major_step": 1}}, NoDowngrade("x", 1)),
         ({"command": ["scan", "x"]}, Command(Check(("scan", "x")))),
         ({"command": {"argv": ["scan"], "timeout": "2m"}}, Command(Check(("scan",), 120.0))),
     ],
 )
-def test_each_policy_is_read(written: dict[str, Any], policy: object) -> None:
+def test_each_policy_is_read(written: dict[str, Any] | str, policy: object) -> None:
     """As docs/configuration.md writes it."""
     assert good(PLACE, [written]).workloads["web"].policies == (policy,)
 
@@ -69,6 +73,11 @@ def test_a_program_is_relative_to_the_file(tmp_path: Path) -> None:
         ({"platform": "amd64"}, "[0].platform", "such as linux/amd64"),
         ({"platform": "linux//v7"}, "[0].platform", "such as linux/amd64"),
         ({"platform": "Linux/AMD64"}, "[0].platform", "such as linux/amd64"),
+        ({"no_downgrade": False}, "[0].no_downgrade", "must be a mapping"),
+        ({"no_downgrade": "1.2"}, "[0].no_downgrade", "must be a mapping"),
+        ({"no_downgrade": {"lable": "x"}}, "[0].no_downgrade.lable", "did you mean 'label'"),
+        ({"no_downgrade": {"label": ""}}, "[0].no_downgrade.label", "must not be empty"),
+        ({"no_downgrade": {"max_major_step": -1}}, "[0].no_downgrade.max_major_step", "from 0"),
         ({"labels": {}}, "[0].labels", "at least one label"),
         ({"labels": {"a": 1}}, "[0].labels", "in quotes"),
         ({"max_size": "0B"}, "[0].max_size", "must be a size"),

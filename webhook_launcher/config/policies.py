@@ -17,9 +17,11 @@ from webhook_launcher.core.policies import (
     Labels,
     MaxSize,
     MinimumAge,
+    NoDowngrade,
     OfPlatform,
     RequireTrust,
 )
+from webhook_launcher.core.policies.no_downgrade import VERSION_LABEL
 from webhook_launcher.core.policy import Policy
 
 # Reads the key of its own name in the section of one list item; None when a problem was recorded.
@@ -128,6 +130,19 @@ def _require_trust(item: Section) -> Policy | None:
     return RequireTrust(trust) if trust else None
 
 
+def _no_downgrade(item: Section) -> Policy | None:
+    """The bare name, or a mapping."""
+    if item.take("no_downgrade", lambda value: value is True, False):
+        return NoDowngrade()
+    settings = item.section("no_downgrade")
+    policy = NoDowngrade(
+        settings.take("label", values.text, VERSION_LABEL),
+        settings.take("max_major_step", values.number(0, 1000), None),
+    )
+    settings.finish()
+    return policy
+
+
 def _parse_trust(value: Any) -> Trust:
     if value != Trust.SIGNED.value:
         raise ValueError("must be signed: what proves less, anybody who sees it can repeat")
@@ -141,6 +156,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "platform": _platform,
         "labels": _labels,
         "max_size": _max_size,
+        "no_downgrade": _no_downgrade,
         "command": _command,
     }
 )

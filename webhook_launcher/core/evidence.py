@@ -18,6 +18,7 @@ class Need(StrEnum):
 
     FACTS = "facts"
     ATTACHMENTS = "attachments"
+    STANDING = "standing"  # what runs on the workload, and ran there before
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,18 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """An image beside those that its workload ran.
+
+    `superseded`: it ran there before what runs now. `current` is what that one is made of; None
+    when nothing runs, or when its registry does not have it any more.
+    """
+
+    superseded: bool
+    current: Facts | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known of an image. `first_seen` is when this launcher first saw its digest."""
 
@@ -60,6 +73,7 @@ class Evidence:
     attachments: tuple[Attachment, ...] | None = None
     answers: Mapping[Check, Answer] = field(default_factory=dict)
     first_seen: datetime | None = None
+    standing: Standing | None = None
 
 
 NOTHING_KNOWN = Evidence()

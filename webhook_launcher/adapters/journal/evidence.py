@@ -67,6 +67,10 @@ class KeptEvidence:
             ).fetchone()
         return _evidence_of(json.loads(row["record"]), self.first_seen(image)) if row else None
 
+    def superseded(self, workload: str, image: Image) -> bool:
+        """True when it ran on the workload before what runs there now."""
+        return self._workloads.superseded(workload, image.digest)
+
     def keep(self, workload: str, image: Image, evidence: Evidence) -> None:
         """Keep what a return to this image will be judged by; forget what cannot return."""
         state = self._workloads.state(workload)

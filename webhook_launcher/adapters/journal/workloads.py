@@ -25,6 +25,13 @@ CREATE TABLE workloads (
     moved_at TEXT,                    -- since when it is that
     signed_at TEXT                    -- of the newest deploy event accepted
 );
+-- Every digest that was current, in the order of the first time.
+CREATE TABLE accepted (
+    workload TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (workload, digest)
+);
 CREATE TABLE quarantine (
     workload TEXT NOT NULL,
     digest TEXT NOT NULL,
@@ -32,6 +39,17 @@ CREATE TABLE quarantine (
     reason TEXT NOT NULL,
     PRIMARY KEY (workload, digest)
 );
+"""
+
+_ACCEPT = """
+INSERT OR IGNORE INTO accepted (workload, digest, number)
+SELECT ?, ?, 1 + coalesce(max(number), 0) FROM accepted WHERE workload = ?
+"""
+# Decades of a workload that is deployed every day; an older digest counts as new.
+KEPT_ACCEPTED = 10_000
+_FORGET = """
+DELETE FROM accepted
+WHERE workload = ? AND number <= (SELECT max(number) FROM accepted WHERE workload = ?) - ?
 """
 
 
@@ -82,10 +100,28 @@ class Workloads:
                 current=json.dumps(image_record(image)),
                 previous=json.dumps(image_record(previous)) if previous else None,
             )
+            connection.execute(_ACCEPT, (name, image.digest, name))
+            connection.execute(_FORGET, (name, name, KEPT_ACCEPTED))
             if tracked == image.digest:
                 self.acted_on(name, tracked)
             elif tracked is not None:
                 self._set(connection, name, seen=tracked)
+
+    def superseded(self, name: str, digest: Digest) -> bool:
+        """True when the digest was current before the one that is.
+
+        After a rollback, what was current before the rollback is newer, and so not superseded.
+        """
+        current = self.state(name).current
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT digest, number FROM accepted WHERE workload = ? AND digest IN (?, ?)",
+                (name, digest, current.digest if current else digest),
+            ).fetchall()
+        numbers = {row["digest"]: row["number"] for row in rows}
+        if current is None or digest not in numbers:
+            return False
+        return bool(numbers[digest] < numbers.get(current.digest, 0))
 
     def acted_on(self, name: str, tracked: Digest) -> None:
         """Remember the tracked digest that was dealt with, so that only a newer one counts."""

@@ -8,7 +8,16 @@ from webhook_launcher.core.policies.command import Command
 from webhook_launcher.core.policies.labels import Labels
 from webhook_launcher.core.policies.max_size import MaxSize
 from webhook_launcher.core.policies.minimum_age import MinimumAge
+from webhook_launcher.core.policies.no_downgrade import NoDowngrade
 from webhook_launcher.core.policies.platform import OfPlatform
 from webhook_launcher.core.policies.require_trust import RequireTrust
 
-__all__ = ["Command", "Labels", "MaxSize", "MinimumAge", "OfPlatform", "RequireTrust"]
+__all__ = [
+    "Command",
+    "Labels",
+    "MaxSize",
+    "MinimumAge",
+    "NoDowngrade",
+    "OfPlatform",
+    "RequireTrust",
+]
