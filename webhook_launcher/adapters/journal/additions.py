@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from webhook_launcher.adapters.journal.rows import intent_of, origin_record, time_text
-from webhook_launcher.core.errors import QueueFullError, RateLimitedError
+from webhook_launcher.core.errors import NotRipeError, QueueFullError, RateLimitedError
 from webhook_launcher.core.model import Action, Intent, Trust, Wish
 
 # How long at most a newer intent waits because an older one could not be tried: what is down may be
@@ -134,14 +134,15 @@ def pause_after(replaced: Iterable[Intent], newer: Intent) -> datetime | None:
 
     In a flood of deliveries every one would else be an attempt of its own on an engine or registry
     that is down. A registry that said how long to leave it alone is left alone that long. What an
-    operator orders is tried at once.
+    operator orders is tried at once; so is what follows a wait for an image's age, where nothing
+    was down.
     """
     wish, soon = newer.wish, newer.created_at + _PAUSE
     if wish.explicit and wish.origin.trust is Trust.OPERATOR:
         return newer.not_before
     due = [newer.not_before] if newer.not_before else []
     for older in replaced:
-        if older.not_before is not None:
+        if older.not_before is not None and older.code != NotRipeError.code:
             asked = older.code == RateLimitedError.code
             due.append(older.not_before if asked else min(older.not_before, soon))
     return max(due, default=None)
