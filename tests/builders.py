@@ -185,6 +185,7 @@ def edge_in(
             journal.intents,
             journal.deployments,
             journal.workloads,
+            journal.receipts,
             clock,
             edge.wake,
         ),

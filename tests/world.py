@@ -1,5 +1,6 @@
 """A whole launcher around a real journal and the fakes: what the stories of tests are told with."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.admission import Admission
+from webhook_launcher.core.dsse import claimed
 from webhook_launcher.core.model import (
     Action,
     Deployment,
@@ -31,6 +33,7 @@ from webhook_launcher.core.model import (
     Wish,
     WorkloadState,
 )
+from webhook_launcher.core.receipts import verify
 from webhook_launcher.core.reference import Digest, Reference, parse_repository
 from webhook_launcher.core.workload import ComposeProject, Track, TrackKind, Workload
 from webhook_launcher.launcher import Launcher
@@ -114,8 +117,11 @@ class World:
         self.start()
 
     def close(self) -> None:
-        """End the launcher."""
-        self.journal.close()
+        """End the launcher; whatever the story was, its receipts are whole."""
+        try:
+            self._expect_receipts()
+        finally:
+            self.journal.close()
 
     # What people and senders do
 
@@ -229,6 +235,15 @@ class World:
         with self.journal._database.reading() as connection:
             rows = connection.execute("SELECT detail FROM intents WHERE code = 'fault'").fetchall()
         assert [row["detail"] for row in rows] == []
+
+    def _expect_receipts(self) -> None:
+        """One for every attempt that has ended, in one chain, and none of anything else."""
+        kept = self.journal.receipts.after(0, 10_000)
+        verify(kept, [self.journal.receipts.key])
+        receipts = [json.loads(claimed(one))["predicate"] for one in kept]
+        ended = {one.id: one.status.value for one in self.history() if one.status.final}
+        assert {one["deployment"]: one["status"] for one in receipts} == ended
+        assert len(receipts) == len(ended)
 
     def _is_admitted(self, wanted: Digest) -> bool:
         """Nothing that is in quarantine at that moment may be started."""

@@ -125,7 +125,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
     journal = (
         opened.reconfigured(lanes, pending)
         if opened
-        else Journal(settings.state, lanes, limit=pending)
+        else Journal(settings.state, lanes, limit=pending, key=settings.receipts)
     )
     registry, credentials = _registry(settings, clock)
     tracker = Tracker(_run_for_user, registry)
@@ -196,6 +196,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
             journal.intents,
             journal.deployments,
             journal.workloads,
+            journal.receipts,
             clock,
             wake,
         ),

@@ -139,14 +139,14 @@ class Running:
 
 
 def kept_what_cannot_change(new: Settings, old: Settings) -> Settings:
-    """The new settings with the old `listen` and `state`; tells of each that was to change."""
-    for name in ("listen", "state"):
+    """The new settings with what needs a restart as it was; tells of each that was to change."""
+    for name in ("listen", "state", "receipts"):
         if getattr(new, name) != getattr(old, name):
             _log.warning(
                 "needs a restart",
                 extra={"setting": name, "detail": f"`{name}` stays as it was until a restart"},
             )
-    return replace(new, listen=old.listen, state=old.state)
+    return replace(new, listen=old.listen, state=old.state, receipts=old.receipts)
 
 
 def tell_refused(error: ConfigurationError) -> None:

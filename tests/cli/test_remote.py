@@ -83,7 +83,7 @@ def test_text_from_elsewhere_cannot_drive_the_terminal(ask: Command, remote: Rem
     out = ask("status").out
     assert "\x1b" not in out
     assert "\x07" not in out
-    assert len(out.splitlines()) == 4
+    assert len(out.splitlines()) == 5  # a line of titles, three workloads, the head of receipts
 
 
 def test_deploy_queues_a_reference(ask: Command, remote: Remote) -> None:

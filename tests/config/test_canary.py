@@ -56,6 +56,8 @@ def test_no_repr_of_the_settings_shows_a_secret() -> None:
         {"sources.ci.keys": CANARY},
         {"admin": CANARY},
         {"admin.token": f"{CANARY}\n{CANARY}"},
+        {"receipts.key": CANARY},
+        {"receipts": CANARY},
         {"registries": {"ghcr.io": {"password": CANARY}}},
         {"registries": {"ghcr.io": CANARY}},
     ],

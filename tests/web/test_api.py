@@ -28,6 +28,8 @@ READS = (
     "/api/v1/deployments",
     "/api/v1/deployments/x",
     "/api/v1/intents/x",
+    "/api/v1/receipts",
+    "/api/v1/receipts/head",
 )
 ACTIONS = ("check", "deploy", "rollback", "pause", "resume", "release-quarantine")
 

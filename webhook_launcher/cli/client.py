@@ -61,6 +61,14 @@ class Client:
         """GET a JSON object; `path` in parts, each of which may be anything."""
         return self._ask("GET", path, params=query)
 
+    def get_lines(self, *path: str, **query: str) -> list[bytes]:
+        """GET JSON documents, one per line, byte for byte; none when there are none."""
+        response = self._send("GET", path, params=query)
+        if response.headers.get("Content-Type") == "application/x-ndjson":
+            return response.content.splitlines()
+        self._told(response)
+        raise self.unusable("not JSON lines")
+
     def post(self, *path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """POST a JSON object."""
         headers = {"Content-Type": "application/json"}
@@ -103,17 +111,24 @@ class Client:
         return UnreachableError(f"{self._shown}: no usable answer from a launcher ({why})")
 
     def _ask(self, method: str, path: tuple[str, ...], **options: Any) -> dict[str, Any]:
+        return self._told(self._send(method, path, **options))
+
+    def _send(self, method: str, path: tuple[str, ...], **options: Any) -> requests.Response:
         url = "/".join([self._base, *(quote(part, safe="") for part in path)])
         try:
-            response = self._session.request(
+            return self._session.request(
                 method, url, timeout=_TIMEOUT, allow_redirects=False, **options
             )
-            body = response.json()
-        except requests.JSONDecodeError:
-            raise self.unusable("not JSON") from None
         except (requests.RequestException, ValueError) as error:
             # The class only: the text of a requests error quotes the URL, which may end in a token.
             raise self.unusable(type(error).__name__) from None
+
+    def _told(self, response: requests.Response) -> dict[str, Any]:
+        """The JSON object of an answer; RefusedError when it is a problem."""
+        try:
+            body = response.json()
+        except ValueError:
+            raise self.unusable("not JSON") from None
         if not isinstance(body, dict):
             raise self.unusable("not a JSON object")
         if response.status_code >= _FIRST_ERROR:

@@ -13,6 +13,13 @@ def as_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
+def raw(content: bytes) -> None:
+    """Bytes on standard output, as they are: for a file or another program."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
 def line(text: str) -> None:
     """A sentence on standard output."""
     print(plain(text))

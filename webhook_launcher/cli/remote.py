@@ -15,7 +15,7 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where we lis
 
 def add(commands: Any) -> None:
     """Declare the commands."""
-    remote = _remote_options()
+    remote = with_launcher()
     wait = options.with_wait()
     status = commands.add_parser("status", parents=[remote], help="show what runs and what waits")
     status.add_argument("workload", type=options.workload, nargs="?", help="default: all")
@@ -78,7 +78,8 @@ def conclude(state: dict[str, Any] | None, *, as_document: bool) -> int:
     return SUCCESS if all(intent["status"] == "success" for intent in intents) else FAILED
 
 
-def _remote_options() -> argparse.ArgumentParser:
+def with_launcher() -> argparse.ArgumentParser:
+    """A parent parser with `--url` and `--token-file`, `--config` and `--json`."""
     remote = argparse.ArgumentParser(add_help=False, parents=[options.with_config()])
     remote.add_argument(
         "--url",
@@ -93,7 +94,7 @@ def _remote_options() -> argparse.ArgumentParser:
     return remote
 
 
-def _client_of(arguments: argparse.Namespace) -> Client:
+def client_of(arguments: argparse.Namespace) -> Client:
     """A client with the admin token, from the arguments or else the configuration."""
     token, url = None, arguments.url
     if arguments.token_file:
@@ -113,13 +114,14 @@ def _client_of(arguments: argparse.Namespace) -> Client:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    client = _client_of(arguments)
+    client = client_of(arguments)
     if arguments.workload:
         answer = client.get(*_API, "workloads", arguments.workload)
         found = [answer]
     else:
         answer = client.get(*_API, "workloads")
         found = answer["workloads"]
+        answer["receipts"] = client.get(*_API, "receipts", "head")
     if arguments.json:
         output.as_json(answer)
         return SUCCESS
@@ -139,6 +141,10 @@ def _status(arguments: argparse.Namespace) -> int:
     for item in found:
         for warning in item["warnings"]:
             output.note(f"warning: {item['name']}: {warning}")
+    if head := answer.get("receipts"):
+        # In full: it is copied from here to `receipts verify --head`.
+        shown = f"{head['sequence']}:{head['sha256']}" if head["sequence"] else "none"
+        output.line(f"receipts: {shown}")
     return SUCCESS
 
 
@@ -152,7 +158,7 @@ def _history(arguments: argparse.Namespace) -> int:
     query = {"limit": str(arguments.limit)}
     if arguments.workload:
         query["workload"] = arguments.workload
-    found = _client_of(arguments).get(*_API, "deployments", **query)
+    found = client_of(arguments).get(*_API, "deployments", **query)
     if arguments.json:
         output.as_json(found)
         return SUCCESS
@@ -181,7 +187,7 @@ def _rollback(arguments: argparse.Namespace) -> int:
 
 
 def _act(arguments: argparse.Namespace, action: str, body: dict[str, str]) -> int:
-    client = _client_of(arguments)
+    client = client_of(arguments)
     answer = client.post(*_API, "workloads", arguments.workload, action, body=body)
     intent = answer["intent"]
     if not arguments.wait:
@@ -202,7 +208,7 @@ def _act(arguments: argparse.Namespace, action: str, body: dict[str, str]) -> in
 
 
 def _hold(arguments: argparse.Namespace) -> int:
-    found = _client_of(arguments).post(*_API, "workloads", arguments.workload, arguments.action)
+    found = client_of(arguments).post(*_API, "workloads", arguments.workload, arguments.action)
     if arguments.json:
         output.as_json(found)
     else:
@@ -213,7 +219,7 @@ def _hold(arguments: argparse.Namespace) -> int:
 def _release(arguments: argparse.Namespace) -> int:
     body = {"digest": arguments.digest} if arguments.digest else {}
     path = (*_API, "workloads", arguments.workload, "release-quarantine")
-    found = _client_of(arguments).post(*path, body=body)
+    found = client_of(arguments).post(*path, body=body)
     if arguments.json:
         output.as_json(found)
     else:

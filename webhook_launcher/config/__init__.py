@@ -10,6 +10,7 @@ from webhook_launcher.config.secret import is_given, read_secret, read_token
 from webhook_launcher.config.settings import Limits, Recording, RegistryAccess, Settings
 from webhook_launcher.config.sources import read_source
 from webhook_launcher.config.workloads import read_poll, read_workload
+from webhook_launcher.core.dsse import PrivateKey, parse_private_key
 from webhook_launcher.core.errors import ConfigurationError, InvalidReferenceError, Problem
 from webhook_launcher.core.reference import parse_registry
 from webhook_launcher.core.source import Kind, Source
@@ -69,6 +70,7 @@ def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
             name: read_workload(section, name, poll) for name, section in top.sections("workloads")
         },
         record=_recording(top),
+        receipts=_receipts_key(top),
     )
     top.finish()
     _cross_check(top, settings)
@@ -99,6 +101,21 @@ def _recording(top: Section) -> Recording | None:
     if directory is None and "record" in top:
         section.problem("directory", "is missing: where should deliveries be kept?")
     return Recording(directory, keep) if directory is not None else None
+
+
+def _receipts_key(top: Section) -> PrivateKey | None:
+    section = top.section("receipts")
+    pem = read_secret(section, "key")
+    section.finish()
+    if "receipts" in top and not is_given(section, "key"):
+        section.problem("", "needs key_file; leave receipts out, and the launcher makes a key")
+    if pem is None:
+        return None
+    try:
+        return parse_private_key(pem)
+    except ValueError as error:
+        section.problem("key" if "key" in section else "key_file", str(error))
+        return None
 
 
 def _admin(top: Section) -> bytes | None:

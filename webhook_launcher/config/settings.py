@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from webhook_launcher.core.dsse import PrivateKey
 from webhook_launcher.core.source import Source
 from webhook_launcher.core.workload import PollSettings, Workload
 
@@ -50,3 +51,5 @@ class Settings:
     sources: Mapping[str, Source]
     workloads: Mapping[str, Workload]
     record: Recording | None = None
+    # What signs receipts; None: the state directory's own key.
+    receipts: PrivateKey | None = field(default=None, repr=False)

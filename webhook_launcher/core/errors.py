@@ -38,7 +38,9 @@
     │   └── UnhealthyWorkloadError    triggers rollback
     └── JournalError                  our own disk
         ├── StateLockedError          a second launcher
-        └── QueueFullError            retryable: too many intents wait
+        ├── QueueFullError            retryable: too many intents wait
+        ├── SigningKeyError           the key of the receipts
+        └── BrokenChainError          the receipts are not what was signed
 
 `str(error)` says what happened, `advice()` what to do, `code` is a stable slug that appears on the
 page, in JSON and in receipts. Whether to try again is read from `retryable`, in `worker.py` and
@@ -394,3 +396,32 @@ class QueueFullError(JournalError):
     code = "queue-full"
     retryable = True
     default_advice = "Send it again later; `webhook-launcher status` shows what is waiting."
+
+
+class SigningKeyError(JournalError):
+    """The key in the state directory that signs receipts cannot be read or made."""
+
+    code = "signing-key"
+    default_advice = (
+        "Bring `receipts.key` back from a backup, or move it aside: then another key is made, and "
+        "`receipts verify` needs the public half of both."
+    )
+
+
+class BrokenChainError(JournalError):
+    """The first place at which a chain of receipts does not hold.
+
+    `sequence` is where a receipt was expected, `deployment` what the one found there claims.
+    """
+
+    code = "broken-chain"
+    default_advice = (
+        "Receipts before this one hold. Compare with an export, or with a head, noted elsewhere."
+    )
+
+    def __init__(self, sequence: int, what: str, deployment: str | None = None) -> None:
+        of = f" (deployment {deployment})" if deployment else ""
+        super().__init__(f"receipt {sequence}{of}: {what}")
+        self.sequence = sequence
+        self.what = what
+        self.deployment = deployment

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flask import Flask, Response
 
-from webhook_launcher.web import api, handshake, health, hooks, problems
+from webhook_launcher.web import api, handshake, health, hooks, problems, receipts
 
 
 def create_app(
@@ -24,6 +24,7 @@ def create_app(
     app.register_blueprint(handshake.blueprint(may_send))
     app.register_blueprint(hooks.blueprint(intake))
     app.register_blueprint(api.blueprint(console))
+    app.register_blueprint(receipts.blueprint(console.admin_token, console.receipts))
     app.register_blueprint(health.blueprint(checks))
     app.after_request(_never_kept)
     return app

@@ -33,6 +33,7 @@ from webhook_launcher.web import views
 from webhook_launcher.web.access import admin_only
 from webhook_launcher.web.body import read_body
 from webhook_launcher.web.hooks import Deliveries
+from webhook_launcher.web.receipts import Receipts
 
 _MAX_PAGE = 500
 _DEFAULT_PAGE = 50
@@ -89,6 +90,7 @@ class Console:
     intents: Intents
     deployments: Deployments
     states: States
+    receipts: Receipts
     clock: Clock
     wake: Callable[[], None]
 

@@ -16,6 +16,7 @@ from webhook_launcher.adapters.journal import (
     deployments,
     evidence,
     intents,
+    receipts,
     workloads,
 )
 from webhook_launcher.adapters.journal.database import Database
@@ -23,13 +24,16 @@ from webhook_launcher.adapters.journal.deliveries import Accepted, Deliveries
 from webhook_launcher.adapters.journal.deployments import Deployments
 from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.intents import Intents
+from webhook_launcher.adapters.journal.receipt_key import public_keys, signing_key
+from webhook_launcher.adapters.journal.receipts import Receipts, kept_receipts
 from webhook_launcher.adapters.journal.rows import time_text
 from webhook_launcher.adapters.journal.workloads import Workloads
+from webhook_launcher.core.dsse import PrivateKey
 
-__all__ = ["Accepted", "Journal"]
+__all__ = ["Accepted", "Journal", "kept_receipts", "public_keys"]
 
 # Every module that owns tables; see `schema`.
-TABLES = (database, deliveries, intents, deployments, workloads, evidence)
+TABLES = (database, deliveries, intents, deployments, workloads, evidence, receipts)
 
 # Longer than any sender in the facts keeps redelivering (Pub/Sub: 7 days).
 _KEEP_DELIVERIES = timedelta(days=30)
@@ -44,6 +48,7 @@ def _random_id() -> str:
 class Journal:
     """Opens the journal of a state directory and holds its lock until closed.
 
+    `key` signs the receipts; without one, the state directory's own does, made when there is none.
     Raises StateLockedError when another launcher has it, JournalError when it cannot be used.
     """
 
@@ -53,12 +58,14 @@ class Journal:
         lanes: Mapping[str, str],
         *,
         limit: int = 10_000,
+        key: PrivateKey | None = None,
         new_id: Callable[[], str] = _random_id,
     ) -> None:
         self._database = Database(state, [table.SCHEMA for table in TABLES])
         self.new_id = new_id
         self.workloads = Workloads(self._database)
-        self.deployments = Deployments(self._database, self.workloads)
+        self.receipts = Receipts(self._database, self._key_in(state, key))
+        self.deployments = Deployments(self._database, self.workloads, self.receipts)
         self.intents = Intents(self._database, lanes, limit, new_id)
         self.deliveries = Deliveries(self._database, self.intents, new_id)
         self.evidence = KeptEvidence(self._database, self.workloads)
@@ -69,6 +76,13 @@ class Journal:
         other.intents = Intents(self._database, lanes, limit, self.new_id)
         other.deliveries = Deliveries(self._database, other.intents, self.new_id)
         return other
+
+    def _key_in(self, state: Path, given: PrivateKey | None) -> PrivateKey:
+        try:
+            return signing_key(state, given)
+        except BaseException:
+            self.close()
+            raise
 
     def usable(self) -> None:
         """Raise JournalError unless a transaction can be committed now."""

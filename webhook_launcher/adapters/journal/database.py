@@ -22,6 +22,7 @@ from webhook_launcher.core.errors import JournalError, StateLockedError
 T = TypeVar("T")
 P = ParamSpec("P")
 
+FILE = "journal.sqlite3"
 _BROKEN = "a part of this change failed before, so all of it was undone"
 SCHEMA = """
 -- Written to find out whether it can be: a transaction that changes nothing asks no disk.
@@ -43,7 +44,7 @@ class Database:
             opened.callback(os.close, self._lock_file)
             try:
                 self._connection = sqlite3.connect(
-                    state / "journal.sqlite3", isolation_level=None, check_same_thread=False
+                    state / FILE, isolation_level=None, check_same_thread=False
                 )
                 opened.callback(self._connection.close)
                 self._connection.row_factory = sqlite3.Row

@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.receipts import Receipts
 from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.model import Deployment, Status
@@ -25,11 +26,16 @@ CREATE INDEX deployments_open ON deployments (seq) WHERE status = 'in_progress';
 
 
 class Deployments:
-    """Every attempt, newest first, and the one in progress of each workload."""
+    """Every attempt, newest first, and the one in progress of each workload.
 
-    def __init__(self, database: Database, workloads: Workloads) -> None:
+    The transaction that ends an attempt adds its receipt; what is written to the record later, such
+    as that its rollback ended well, is in the receipt of that rollback.
+    """
+
+    def __init__(self, database: Database, workloads: Workloads, receipts: Receipts) -> None:
         self._database = database
         self._workloads = workloads
+        self._receipts = receipts
 
     def begin(self, deployment: Deployment) -> None:
         """Record an attempt before anything is touched."""
@@ -50,7 +56,7 @@ class Deployments:
         """From here on the old containers may be gone: a restart must finish or undo this."""
         switching = replace(deployment, switching=True)
         with self._database.transaction() as connection:
-            _write(connection, switching)
+            self._write(connection, switching)
         return switching
 
     def succeed(
@@ -65,11 +71,12 @@ class Deployments:
         A rollback runs `instead_of` an attempt that failed, whose image can be quarantined.
         """
         with self._database.transaction() as connection:
-            _write(connection, deployment)
+            self._write(connection, deployment)
             self._workloads.promote(deployment.workload, deployment.image, deployment.tracked)
             if instead_of is not None:
-                _write(connection, instead_of)
+                self._write(connection, instead_of)
                 self._deal_with(instead_of, quarantine=quarantine)
+        self._receipts.tell()
 
     def fail(
         self,
@@ -86,19 +93,21 @@ class Deployments:
         poll may try it again.
         """
         with self._database.transaction() as connection:
-            _write(connection, deployment)
+            self._write(connection, deployment)
             if quarantine:
                 self._deal_with(deployment, quarantine=True)
             if stays:
                 self._workloads.promote(deployment.workload, deployment.image, deployment.tracked)
             if rollback is not None:
                 self.begin(rollback)
+        self._receipts.tell()
 
     def rewrite(self, *deployments: Deployment) -> None:
         """Replace the records of attempts, such as when a rollback has ended."""
         with self._database.transaction() as connection:
             for deployment in deployments:
-                _write(connection, deployment)
+                self._write(connection, deployment)
+        self._receipts.tell()
 
     def interrupted(self, workload: str) -> list[Deployment]:
         """The attempts that an outage or a killed launcher left in progress, oldest first."""
@@ -163,6 +172,14 @@ class Deployments:
                 failed.finished_at or failed.started_at,
             )
 
+    def _write(self, connection: sqlite3.Connection, deployment: Deployment) -> None:
+        connection.execute(
+            "UPDATE deployments SET status = ?, record = ? WHERE id = ?",
+            (deployment.status.value, deployment_text(deployment), deployment.id),
+        )
+        if deployment.status.final:
+            self._receipts.add(deployment)
+
     def _select(self, condition: str, values: tuple[object, ...]) -> list[Deployment]:
         # `condition` is made of the literals above; values are bound.
         with self._database.reading() as connection:
@@ -171,10 +188,3 @@ class Deployments:
                 values,
             ).fetchall()
         return [deployment_of(row["record"]) for row in rows]
-
-
-def _write(connection: sqlite3.Connection, deployment: Deployment) -> None:
-    connection.execute(
-        "UPDATE deployments SET status = ?, record = ? WHERE id = ?",
-        (deployment.status.value, deployment_text(deployment), deployment.id),
-    )
