@@ -13,6 +13,7 @@ import pytest
 from werkzeug.test import Client
 
 from tests.builders import CONFIGURATION, LEFT_OUT, changed
+from tests.receipts import KEY
 from webhook_launcher.adapters.engine import Engine
 from webhook_launcher.attempt import Outcome
 from webhook_launcher.config import Settings, load
@@ -159,9 +160,12 @@ def test_what_needs_a_restart_is_named_and_the_rest_taken(
     monkeypatch.setattr(logging.getLogger("webhook_launcher"), "propagate", True)
     before = stage.running.settings
     elsewhere = str(tmp_path / "elsewhere")
-    stage.reload({"listen": "127.0.0.1:9", "state": elsewhere, "sources.hub": LEFT_OUT})
+    given = {"key": KEY.pem.decode()}
+    stage.reload(
+        {"listen": "127.0.0.1:9", "state": elsewhere, "receipts": given, "sources.hub": LEFT_OUT}
+    )
     named = [r.__dict__["setting"] for r in caplog.records if r.message == "needs a restart"]
-    assert named == ["listen", "state"]
+    assert named == ["listen", "state", "receipts"]
     assert (stage.running.settings.listen, stage.running.settings.state) == (
         before.listen,
         before.state,

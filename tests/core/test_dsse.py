@@ -135,6 +135,11 @@ class TestKeys:
         assert parse_private_key(KEY.pem).public.id == KEY.public.id
         assert parse_public_key(KEY.public.pem).id == KEY.public.id
 
+    def test_the_same_key_is_equal_wherever_it_was_read(self) -> None:
+        """A reload must not say that it changed when it was only read again."""
+        assert parse_private_key(KEY.pem) == KEY != OTHER_KEY
+        assert len({parse_private_key(KEY.pem), KEY, OTHER_KEY}) == 2
+
     def test_no_repr_shows_a_private_key(self) -> None:
         """One traceback with locals would be enough."""
         secret = base64.b64decode(KEY.pem.splitlines()[1])[-32:]

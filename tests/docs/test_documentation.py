@@ -19,6 +19,7 @@ from webhook_launcher import cli
 from webhook_launcher.app import build
 from webhook_launcher.config import parse
 from webhook_launcher.core import errors
+from webhook_launcher.core.dsse import generate_key
 from webhook_launcher.sources import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,10 +28,11 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 # Any valid key: the documents write `whpk_…` where yours belongs.
 PUBLIC_KEY = "whpk_iwMwjQ4JN1rHURfS0I80TuYM8u9V1Fkqur5iM4jdkQE="
 SECRETS = {
+    "receipts.key": generate_key().pem.decode(),
     "ci": "whsec_c2VjcmV0LW9mLXRoaXMtdGVzdC1vbmx5LTEyMzQ=",
     "default": "a-secret-of-this-test-only",
 }
-WAYS = {"secret", "token", "password", "public_key"}  # written as X, X_file, or a list of Xs
+WAYS = {"secret", "token", "password", "public_key", "key"}  # written as X, X_file, or a list of Xs
 
 
 def read(name: str) -> str:
@@ -236,8 +238,17 @@ def test_every_command_is_in_the_readme_with_options_that_exist() -> None:
             written[found[1]] = cells[0]
     assert set(written) == set(commands)
     for name, cell in written.items():
-        options = {o for a in commands[name]._actions for o in a.option_strings}
+        options = options_of(commands[name])
         assert set(re.findall(r"--[\w-]+", cell)) <= options, name
+
+
+def options_of(command: argparse.ArgumentParser) -> set[str]:
+    """Those of a command, and of its actions if it has some."""
+    found = {option for action in command._actions for option in action.option_strings}
+    for action in command._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= set().union(*(options_of(one) for one in action.choices.values()))
+    return found
 
 
 def test_every_path_is_in_the_readme(tmp_path: Path) -> None:
