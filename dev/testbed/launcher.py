@@ -31,6 +31,7 @@ class Answer:
     body: dict[str, Any]
     headers: Mapping[str, str]
     seconds: float
+    size: int = 0
 
 
 def free_port() -> int:
@@ -53,7 +54,7 @@ def ask(
     except urllib.error.HTTPError as error:
         status, raw, found = error.code, error.read(), error.headers
     seconds = time.monotonic() - start
-    return Answer(status, json.loads(raw) if raw else {}, dict(found.items()), seconds)
+    return Answer(status, json.loads(raw) if raw else {}, dict(found.items()), seconds, len(raw))
 
 
 def fetch(url: str) -> str | None:

@@ -5,6 +5,7 @@ Top to bottom, each file uses only those below it::
     client        which requests, in which order; 404 patience
     blobs         blobs, hashed; where redirects of them may lead
     exchange      one question, asked as who we are there
+    outage        who let us wait in vain is left alone for a while
     access        who we are: challenges answered, tokens kept until they expire
     manifest      a manifest's bytes -> Index or Manifest      platform   which entry is ours
     document      what both are made of, read strictly

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 
 from webhook_launcher.adapters.registry.access import CLIENT, Access, Grant
+from webhook_launcher.adapters.registry.outage import Outages
 from webhook_launcher.adapters.registry.refusals import refusal
 from webhook_launcher.adapters.registry.settings import Credential, RegistrySettings
 from webhook_launcher.adapters.registry.transport import Answer, Deadline, Transport
@@ -26,6 +27,7 @@ class Exchange:
         self._settings = dict(settings)
         self._transport = transport
         self._access = Access(transport, credentials, now)
+        self._outages = Outages(now)
 
     def settings(self, registry: str) -> RegistrySettings:
         """How a registry is spoken to."""
@@ -54,10 +56,11 @@ class Exchange:
         url = f"{settings.base}/v2/{path}/{place}"
         headers = {"Accept": accept, "User-Agent": CLIENT}
         grant = self._access.kept(repository)
-        answer = self._send(method, url, headers, grant, deadline, limit)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            grant = self._access.renew(settings, repository, answer, deadline)
+        with self._outages.asking(settings.host):
             answer = self._send(method, url, headers, grant, deadline, limit)
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                grant = self._access.renew(settings, repository, answer, deadline)
+                answer = self._send(method, url, headers, grant, deadline, limit)
         if answer.status == HTTPStatus.OK or answer.status in also:
             return answer
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
