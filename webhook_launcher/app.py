@@ -18,6 +18,7 @@ from webhook_launcher.adapters.compose import Compose
 from webhook_launcher.adapters.engine import Connection, Engine
 from webhook_launcher.adapters.hooks import HookRunner
 from webhook_launcher.adapters.journal import Journal
+from webhook_launcher.adapters.journal.snapshot import Snapshot
 from webhook_launcher.adapters.recorder import Recorder
 from webhook_launcher.adapters.registry import (
     Credential,
@@ -32,7 +33,10 @@ from webhook_launcher.checkup import Checkup
 from webhook_launcher.config import Recording, Settings
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import CommandNotFoundError, CommandTimeoutError, LauncherError
+from webhook_launcher.core.model import Action, Image, Origin, Platform, Trust, Verdict
+from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.source import Delivery, Source
+from webhook_launcher.core.workload import Workload
 from webhook_launcher.gate import Gate
 from webhook_launcher.launcher import Launcher
 from webhook_launcher.loop import Loop
@@ -227,6 +231,36 @@ def examine(settings: Settings, clock: Clock | None = None) -> Checkup:
         lambda: try_out(settings.state),
         clock,
     )
+
+
+def judge(
+    settings: Settings,
+    workload: Workload,
+    reference: Reference,
+    trust: Trust,
+    platform: Platform | None = None,
+) -> tuple[Image, tuple[Verdict, ...]]:
+    """What `verify` tells: the image, and what each policy of the workload says of it.
+
+    `platform` is by default the engine's; when it is given no engine is asked.
+    """
+    clock = SystemClock()
+    registry, credentials = _registry(settings, clock)
+    snapshot = Snapshot(settings.state)
+    platform = platform or Engine(Connection(os.environ), clock, credentials).platform()
+    try:
+        image = registry.image(reference, platform)
+        wanted = workload.candidate(
+            image,
+            Action.DEPLOY,
+            Origin(trust, "verify"),
+            snapshot.state(workload.name),
+            clock.now(),
+        )
+        admission = Admission(registry, CheckRunner(_run_check), snapshot, clock)
+        return image, tuple(admission.judge(workload, wanted, platform))
+    finally:
+        registry.close()
 
 
 def _recorder(recording: Recording | None) -> Callable[[Source, Delivery, datetime], None]:

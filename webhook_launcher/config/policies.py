@@ -11,7 +11,7 @@ from typing import Any
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
 from webhook_launcher.core.evidence import Check
-from webhook_launcher.core.model import Platform, Trust
+from webhook_launcher.core.model import Trust
 from webhook_launcher.core.policies import (
     Command,
     Labels,
@@ -26,8 +26,6 @@ from webhook_launcher.core.policy import Policy
 
 # Reads the key of its own name in the section of one list item; None when a problem was recorded.
 Reader = Callable[[Section], Policy | None]
-_PLATFORM_PARTS = (2, 3)
-_WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
 def read_policies(section: Section) -> tuple[Policy, ...]:
@@ -81,15 +79,8 @@ def _minimum_age(item: Section) -> Policy | None:
 
 
 def _platform(item: Section) -> Policy | None:
-    platform = item.take("platform", _parse_platform, None)
+    platform = item.take("platform", values.platform, None)
     return OfPlatform(platform) if platform else None
-
-
-def _parse_platform(value: Any) -> Platform:
-    parts = values.text(value).split("/")
-    if len(parts) not in _PLATFORM_PARTS or not all(part and set(part) <= _WORD for part in parts):
-        raise ValueError("must be a platform such as linux/amd64 or linux/arm/v7")
-    return Platform(*parts)
 
 
 def _labels(item: Section) -> Policy | None:

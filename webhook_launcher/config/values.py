@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from webhook_launcher.config.document import Section
 from webhook_launcher.core import reference
 from webhook_launcher.core.errors import InvalidReferenceError
+from webhook_launcher.core.model import Platform
 from webhook_launcher.core.policy import OVERRIDABLE
 
 V = TypeVar("V")
@@ -22,6 +23,9 @@ _LONGEST = 366 * 86400.0
 _SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 _LARGEST = 1024**3
+_PLATFORM = re.compile(
+    r"(?P<os>[a-z0-9]+)/(?P<architecture>[a-z0-9_]+)(?:/(?P<variant>[a-z0-9.]+))?"
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LISTEN = re.compile(
     r"(?P<host>[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*):(?P<port>[0-9]{1,5})"
@@ -144,6 +148,14 @@ def _bytes(value: Any) -> int:
     """0 for what is no size."""
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
     return int(found[1]) * _SIZES[found[2]] if found else 0
+
+
+def platform(value: Any) -> Platform:
+    """An OCI platform from `linux/amd64` or `linux/arm/v7`."""
+    found = _PLATFORM.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError("must be a platform such as linux/amd64 or linux/arm/v7")
+    return Platform(found["os"], found["architecture"], found["variant"])
 
 
 def share(value: Any) -> float:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -28,6 +28,16 @@ SCHEMA = """
 -- Written to find out whether it can be: a transaction that changes nothing asks no disk.
 CREATE TABLE probe (only INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 """
+
+
+class Store(Protocol):
+    """Where rows are read and written; `snapshot` has one that only reads."""
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A look."""
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A change."""
 
 
 class Database:

@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.database import Store
 from webhook_launcher.adapters.journal.rows import time_of, time_text
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.attachment import Attachment, Form
@@ -33,7 +33,7 @@ CREATE TABLE evidence (
 class KeptEvidence:
     """First sights of digests, and the evidence of each workload's releases."""
 
-    def __init__(self, database: Database, workloads: Workloads) -> None:
+    def __init__(self, database: Store, workloads: Workloads) -> None:
         self._database = database
         self._workloads = workloads
 

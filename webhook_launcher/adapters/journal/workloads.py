@@ -4,7 +4,7 @@ import json
 import sqlite3
 from datetime import datetime
 
-from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.database import Store
 from webhook_launcher.adapters.journal.rows import image_of, image_record, time_of, time_text
 from webhook_launcher.core.model import Image, WorkloadState
 from webhook_launcher.core.reference import Digest, Reference, parse_reference
@@ -56,7 +56,7 @@ WHERE workload = ? AND number <= (SELECT max(number) FROM accepted WHERE workloa
 class Workloads:
     """One row per workload that was ever configured."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._database = database
 
     def state(self, name: str) -> WorkloadState:
