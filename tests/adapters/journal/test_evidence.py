@@ -99,6 +99,7 @@ class TestASnapshot:
         assert snapshot.state("web").current is None
         assert snapshot.sighted(IMAGE, NOW) == NOW
         assert snapshot.get("web", IMAGE) is None
+        assert not snapshot.superseded("web", IMAGE)
         assert not (tmp_path / "nothing").exists()
 
     def test_that_cannot_be_read_is_no_empty_one(self, tmp_path: Path) -> None:

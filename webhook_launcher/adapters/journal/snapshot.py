@@ -52,5 +52,9 @@ class Snapshot:
         """What was kept of an image that was admitted here."""
         return self._evidence.get(workload, image) if self._path.exists() else None
 
+    def superseded(self, workload: str, image: Image) -> bool:
+        """True when it ran here before what runs now."""
+        return self._path.exists() and self._evidence.superseded(workload, image)
+
     def keep(self, workload: str, image: Image, evidence: Evidence) -> None:
         """Keeps nothing."""
