@@ -59,10 +59,13 @@ bench-receive: venv ## deliveries per second, against a bare view; SOAK=1 adds 1
 	$(BIN)/python dev/bench_receive.py $(if $(SOAK),--soak)
 
 SECONDS ?= 60
+HARNESSES := deliveries values edge
 fuzz: venv ## every parser and authenticator on what atheris thinks up, SECONDS=60 each
-	mkdir -p .fuzz/deliveries .fuzz/values
-	PYTHONPATH=dev:. $(BIN)/python dev/fuzz/deliveries.py .fuzz/deliveries -max_total_time=$(SECONDS) -artifact_prefix=.fuzz/
-	PYTHONPATH=dev:. $(BIN)/python dev/fuzz/values.py .fuzz/values -max_total_time=$(SECONDS) -artifact_prefix=.fuzz/
+	mkdir -p $(addprefix .fuzz/,$(HARNESSES))
+	for harness in $(HARNESSES); do \
+		PYTHONPATH=dev:. $(BIN)/python dev/fuzz/$$harness.py .fuzz/$$harness -max_total_time=$(SECONDS) \
+			-timeout=5 -artifact_prefix=.fuzz/ || exit 1; \
+	done
 
 image: ## the launcher's own image, on the engine you have
 	docker build --pull --tag $(IMAGE) .

@@ -1,7 +1,8 @@
-"""Every kind's authentication and reading, and replay's, on bytes that atheris thinks up.
+"""Every kind's authentication and reading, on bytes that atheris thinks up.
 
-What must hold: nothing but EventError is raised, nothing is authentic without a credential, and
-what is accepted is in bounds. The corpus starts from the project's own recordings.
+What must hold: nothing but EventError is raised, nothing is authentic without a credential (also
+when the configured one is empty), and what is accepted is in bounds. The corpus starts from the
+project's own recordings, whole and twisted: duplicate keys, NaN, depth, charsets, forms, cuts.
 """
 
 import json
@@ -13,30 +14,47 @@ from pathlib import Path
 import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 with atheris.instrument_imports(include=["webhook_launcher"]):
-    from fuzz.seeds import configured, seed
+    from fuzz.seeds import configured, seeds, without_credentials
     from webhook_launcher.core.errors import AuthenticationError, EventError
     from webhook_launcher.core.source import Delivery, Source
-    from webhook_launcher.sources import KINDS, read, receive
+    from webhook_launcher.sources import read, receive
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-_KINDS = sorted(KINDS)
-_NAMES = (
+# Every header that a kind reads.
+NAMES = (
     "content-type",
     "authorization",
     "x-hub-signature-256",
     "x-github-event",
     "x-github-delivery",
     "x-gitea-event",
+    "x-gitea-delivery",
+    "x-gitea-signature",
+    "x-forgejo-event",
+    "x-forgejo-delivery",
+    "ce-id",  # the index of a line feed: never a seed's
+    "x-forgejo-signature",
     "x-gitlab-token",
+    "idempotency-key",
     "ce-type",
     "webhook-id",
     "webhook-timestamp",
     "webhook-signature",
-    "x-amz-sns-message-type",
+    "svix-id",
+    "svix-timestamp",
+    "svix-signature",
+    "x-nexus-webhook-id",
+    "x-nexus-webhook-delivery",
     "x-nexus-webhook-signature",
     "x-jfrog-event-auth",
+    "x-goog-pubsub-message-id",
+    "x-api-key",
+    "x-delivery",
+    "x-signature",
 )
+_TOKENS = (None, "", "guess", "\udcff", "\u20ac")
 _LONGEST_ID = 300
+_LONGEST_TEXT = 5000
 
 
 class UnsoundError(Exception):
@@ -44,18 +62,18 @@ class UnsoundError(Exception):
 
 
 def one_input(raw: bytes) -> None:
-    """First byte: the kind; then headers, a line each, up to an empty one; the rest is the body."""
-    if not raw:
+    """Source, URL token, a header per line up to an empty one, the body."""
+    if len(raw) < 2:
         return
-    source = configured(_KINDS[raw[0] % len(_KINDS)])
-    head, _, body = raw[1:].partition(b"\n\n")
+    source = configured()[raw[0] % len(configured())]
+    head, _, body = raw[2:].partition(b"\n\n") if raw[2:3] != b"\n" else (b"", b"", raw[3:])
     headers = {}
     for line in head.split(b"\n")[:16]:
         if line:
-            name = _NAMES[line[0] % len(_NAMES)]
-            headers[name] = line[1:].decode("latin-1")
-    delivery = Delivery(headers, body, None)
-    _check_reading(delivery, source)
+            headers[NAMES[line[0] % len(NAMES)]] = line[1:].decode("latin-1")
+    delivery = Delivery(headers, body, _TOKENS[raw[1] % len(_TOKENS)])
+    for registry in (source.registry, None, "registry.example.com"):
+        _check_reading(delivery, replace(source, registry=registry))
     _check_authentication(delivery, source)
 
 
@@ -68,14 +86,17 @@ def _check_reading(delivery: Delivery, source: Source) -> None:
         raise UnsoundError("it says nothing, and not why")
     if statement.delivery_id is not None and len(statement.delivery_id) > _LONGEST_ID:
         raise UnsoundError("the delivery id is not bounded")
-    for text in (statement.delivery_id, statement.actor, statement.reason, statement.ignored):
+    texts = (statement.delivery_id, statement.actor, statement.reason, statement.ignored)
+    for text in (*texts, *statement.refused):
         (text or "").encode()  # what cannot be stored would fail in the journal
+        if len(text or "") > _LONGEST_TEXT:
+            raise UnsoundError("a text is not bounded")
     json.dumps([str(mention.reference) for mention in statement.mentions])
 
 
 def _check_authentication(delivery: Delivery, source: Source) -> None:
     """Its secrets are 32 random bytes: whoever gets in has found a hole."""
-    for given in (source, replace(source, secrets=(), tokens=(), keys=())):
+    for given in (source, *without_credentials(source)):
         try:
             receive(delivery, given, NOW)
         except AuthenticationError:
@@ -89,8 +110,8 @@ def main() -> None:
     """`deliveries.py CORPUS -max_total_time=60 …`: libFuzzer's own options."""
     corpus = Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, kind in enumerate(_KINDS):
-        (corpus / f"seed-{kind}").write_bytes(seed(kind, number, _NAMES))
+    for name, raw in seeds(NAMES):
+        (corpus / f"seed-{name}").write_bytes(raw)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
 

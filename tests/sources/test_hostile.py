@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzz.seeds import TWISTS
 from tests.sources.senders import NOW, recorded, source, with_body
-from webhook_launcher.core.errors import AuthenticationError, EventError
+from webhook_launcher.core.errors import AuthenticationError, EventError, MalformedEventError
 from webhook_launcher.core.source import Delivery, Source
 from webhook_launcher.sources import KINDS, read, receive
 
@@ -38,9 +39,17 @@ HEADERS = st.dictionaries(
             "content-type",
             "authorization",
             "x-github-event",
+            "x-github-delivery",
+            "ce-id",
             "ce-type",
+            "idempotency-key",
             "webhook-id",
+            "x-delivery",
+            "x-forgejo-delivery",
             "x-gitea-event",
+            "x-goog-pubsub-message-id",
+            "x-nexus-webhook-delivery",
+            "x-nexus-webhook-id",
         ]
     ),
     st.text(max_size=40)
@@ -73,6 +82,8 @@ def survives(delivery: Delivery, given_source: Source) -> None:
         assert bool(statement.mentions) is (statement.ignored is None)
         assert statement.delivery_id is None or 0 < len(statement.delivery_id) <= 256
         assert (statement.ignored or "x").isprintable()
+        assert len(statement.refused) <= 4
+        assert all(len(text) < 3000 for text in statement.refused)
 
 
 @given(st.data())
@@ -87,6 +98,14 @@ def test_a_recording_with_anything_in_any_place_is_read_or_refused(
     changed = Delivery({**delivery.headers, **data.draw(HEADERS)}, json.dumps(body).encode())
     for registry in (None, "registry.example.com"):
         survives(changed, source(kind, registry=registry))
+
+
+@pytest.mark.parametrize("twist", sorted(TWISTS.keys() - {"as it is", "a form"}))
+def test_a_body_that_two_readers_would_read_differently_is_refused(kind: str, twist: str) -> None:
+    """Duplicate keys, NaN, other charsets, cuts: not even ignored, since nobody sends them."""
+    delivery = recorded(kind)
+    with pytest.raises(MalformedEventError):
+        read(with_body(delivery, TWISTS[twist](delivery.body)), source(kind))
 
 
 @given(st.binary(), HEADERS)
