@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 IMAGE = webhook-launcher:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive fuzz image clean
+.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive soak fuzz image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ bench: venv ## push to healthy, against the floor and the polling loop
 
 bench-receive: venv ## deliveries per second, against a bare view; SOAK=1 adds 100,000 for memory
 	$(BIN)/python dev/bench_receive.py $(if $(SOAK),--soak)
+
+MINUTES ?= 30
+soak: venv ## pushes, kills and outages by chance, MINUTES=30 [SEED=1]: does anything leak?
+	$(MACHINE) $(BIN)/python dev/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 SECONDS ?= 60
 HARNESSES := deliveries values edge
