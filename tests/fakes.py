@@ -320,6 +320,9 @@ class FakeHost:
         """Nothing is left here by an interrupted `up`."""
         self._step("sweep")
 
+    def name(self, project: str) -> None:
+        """Everything has its own name here."""
+
     def remove(self, container_ids: Sequence[str]) -> None:
         """Remove containers."""
         self._step("remove")

@@ -58,6 +58,9 @@ class Engine(Protocol):
     def sweep(self, project: str) -> None:
         """Remove what an interrupted `up` left."""
 
+    def name(self, project: str) -> None:
+        """Give what `up` went on with its own name."""
+
     def remove(self, container_ids: Sequence[str]) -> None:
         """Stop and remove containers, never volumes."""
 
@@ -221,6 +224,7 @@ class Rollout:
             except ComposeError:
                 self._engine.ping()  # whose fault it was is asked, never read from text
                 raise
+            self._engine.name(project.name)
         with stopwatch.step("gate"):
             self._gate.wait(project.name, services, release.image, workload.health, since)
 

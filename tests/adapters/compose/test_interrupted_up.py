@@ -87,13 +87,12 @@ def recover(host: Host, project: ComposeProject, release: Image) -> None:
         host.deploy(project, release)
     except ComposeError:
         host.deploy(project, release)
+    host.engine.name(project.name)
     (container,) = host.engine.containers(project.name, ["web"])
     assert container.running
     assert container.image in release.ids
-    # One container. When the engine removes the old one between our sweep and `up`, compose starts
-    # the replacement under the name it was made with, `<old id>_<name>`; labels identify it.
     ((name,),) = [found["Names"] for found in listed(host, project)]
-    assert name.endswith(f"{project.name}-web-1")
+    assert name == f"/{project.name}-web-1"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +171,37 @@ def test_a_leftovers_own_name_may_be_taken(host: Host, images: list[Image]) -> N
     host.engine.sweep(project.name)
     (left,) = listed(host, project)
     assert left["Names"] != [f"/{name}"]
+    host.docker("rm", stranger)
+
+
+def test_a_replacement_that_runs_gets_its_own_name(host: Host, images: list[Image]) -> None:
+    """The engine may remove the old one between the sweep and `up`, which then only starts it."""
+    project = host.project({"web": {"image": str(images[0].reference.repository)}})
+    host.deploy(project, images[0])
+    (old,) = host.engine.containers(project.name, ["web"])
+    interrupt(host, project, images[1], replacement_created)
+    host.docker("rm", "--force", old.id)
+    host.compose.up(project, ["web"])
+    (before,) = host.engine.containers(project.name, ["web"])
+    assert before.running
+    assert before.name == f"{old.id[:12]}_{old.name}"
+    host.engine.name(project.name)
+    (after,) = host.engine.containers(project.name, ["web"])
+    assert (after.id, after.name, after.running) == (before.id, old.name, True)
+
+
+def test_a_name_that_somebody_took_is_left_to_them(host: Host, images: list[Image]) -> None:
+    """It is cosmetic, and no reason to fail a release that runs."""
+    project = host.project({"web": {"image": str(images[0].reference.repository)}})
+    host.deploy(project, images[0])
+    (old,) = host.engine.containers(project.name, ["web"])
+    interrupt(host, project, images[1], replacement_created)
+    host.docker("rm", "--force", old.id)
+    host.compose.up(project, ["web"])
+    stranger = host.docker("create", "--name", old.name, images[0].pinned)
+    host.engine.name(project.name)
+    (after,) = host.engine.containers(project.name, ["web"])
+    assert after.name == f"{old.id[:12]}_{old.name}"
     host.docker("rm", stranger)
 
 

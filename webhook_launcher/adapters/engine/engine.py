@@ -16,7 +16,7 @@ from webhook_launcher.adapters.engine.frames import Tail, read_frames
 from webhook_launcher.adapters.engine.probe import run_probe
 from webhook_launcher.adapters.engine.pull import Login, Progress, is_present, pull_image
 from webhook_launcher.adapters.engine.signals import is_deaf
-from webhook_launcher.adapters.engine.sweep import sweep_project
+from webhook_launcher.adapters.engine.sweep import name_project, sweep_project
 from webhook_launcher.adapters.engine.versions import read_clock, read_versions
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.container import Container, ProbeResult
@@ -147,6 +147,11 @@ class Engine:
         """Remove what an interrupted `up` left."""
         with self._connection.client() as client:
             sweep_project(client, project)
+
+    def name(self, project: str) -> None:
+        """Give what runs under the name of a replacement its own."""
+        with self._connection.client() as client:
+            name_project(client, project)
 
     def probe(self, container: Container, limit: float = math.inf) -> ProbeResult:
         """Run the container's own healthcheck once, within its own timeout and `limit` seconds.

@@ -38,16 +38,30 @@ def sweep_project(client: Client, project: str) -> None:
             _remove(client, leftover["Id"])
 
 
+def name_project(client: Client, project: str) -> None:
+    """Give replacements that run their own names.
+
+    When the engine carries out a killed `up`'s last removal between our sweep and our `up`, that
+    one goes on with the replacement as it is called. Labels identify it, but people and other
+    containers go by the name.
+    """
+    for listed in client.list_containers([f"{PROJECT}={project}", REPLACE]):
+        if listed["State"] == "running" and listed["Labels"].get(ONE_OFF) != "True":
+            _give_own_name(client, listed)
+
+
 def _is_leftover(listed: dict[str, Any]) -> bool:
     return listed["State"] == "created" and REPLACE in listed["Labels"]
 
 
-def _give_own_name(client: Client, leftover: dict[str, Any]) -> None:
-    temporary = _TEMPORARY.fullmatch(leftover["Names"][0])
+def _give_own_name(client: Client, listed: dict[str, Any]) -> None:
+    temporary = _TEMPORARY.fullmatch(listed["Names"][0])
     if temporary is None:
         return  # the interrupted `up` had come that far itself
     try:
-        client.rename(leftover["Id"], temporary["name"])
+        client.rename(listed["Id"], temporary["name"])
+    except NotFound:
+        return
     except APIError as error:
         if error.status_code != _CONFLICT:  # a stranger has the name: `up` will say so
             raise
