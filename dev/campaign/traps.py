@@ -56,8 +56,8 @@ class Plan:
     """Die at the `number`-th `event` from now, `delay` seconds later.
 
     `victims`: `launcher` (all of it, compose lives on), `worker` (gunicorn starts another one),
-    `compose` (the launcher lives on) or `all`. Without an event nothing dies and every event is
-    written to `trace`.
+    `compose` (the launcher lives on), `all`, or `nobody` (the plan's going is a signal). Without an
+    event nothing dies and every event is written to `trace`.
     """
 
     id: str
@@ -118,6 +118,8 @@ class Traps:
             return None
 
     def _strike(self, plan: Plan) -> None:
+        if plan.victims == "nobody":
+            return
         if plan.delay:
             threading.Timer(plan.delay, _kill, [plan.victims]).start()
         else:

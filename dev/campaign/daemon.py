@@ -1,0 +1,94 @@
+"""An engine of the campaign's own, with its own roots, to be killed, stopped and started again."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from testbed import engine
+from testbed.errors import MachineError
+from testbed.record import end_program, new_record
+
+_START_SECONDS = 60.0
+
+
+class Daemon:
+    """A running dockerd; `environment` is that of its clients.
+
+    With `size` (as tmpfs has it, `120m`) its images and containers are on a disk of that size.
+    """
+
+    def __init__(self, size: str | None = None) -> None:
+        self.record = new_record()
+        self.data = self.record.directory / "data"
+        if size is not None:
+            self.data.mkdir()
+            _mount(size, self.data)
+        host = engine.start(self.record)
+        self.environment: Mapping[str, str] = {**os.environ, "DOCKER_HOST": host}
+        command = Path(f"/proc/{self._pid}/cmdline").read_bytes()
+        self._argv = [os.fsdecode(word) for word in command.split(b"\0")[:-1]]
+
+    @property
+    def _pid(self) -> int:
+        return self.record.programs["engine"][0]
+
+    def kill(self) -> None:
+        """SIGKILL: what it had begun stays as it is."""
+        os.kill(self._pid, signal.SIGKILL)
+        self._reap()
+
+    def stop(self) -> None:
+        """SIGTERM: it stops every container first."""
+        end_program(*self.record.programs["engine"], 60)
+        self._reap()
+
+    def start(self) -> None:
+        """Start it again on the same roots, and wait until it answers."""
+        with (self.record.directory / "dockerd.log").open("ab") as log:
+            started = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.record.add_program("engine", started)
+        deadline = time.monotonic() + _START_SECONDS
+        while not engine.answers(engine.socket_of(self.record)):
+            if time.monotonic() > deadline or started.poll() is not None:
+                raise MachineError("dockerd does not come back", f"read {self.record.directory}")
+            time.sleep(0.1)
+
+    def hide_socket(self) -> None:
+        """It runs, and nobody can reach it."""
+        socket = engine.socket_of(self.record)
+        socket.rename(socket.with_suffix(".hidden"))
+
+    def show_socket(self) -> None:
+        """It can be reached again."""
+        socket = engine.socket_of(self.record)
+        socket.with_suffix(".hidden").rename(socket)
+
+    def close(self) -> None:
+        """End it and everything in it."""
+        engine.stop(self.record)
+        self._reap()
+        shutil.rmtree(self.record.directory, ignore_errors=True)
+
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+def _mount(size: str, where: Path) -> None:
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where)],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
