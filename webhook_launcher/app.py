@@ -17,7 +17,7 @@ from webhook_launcher.adapters.command import Finished, run
 from webhook_launcher.adapters.compose import Compose
 from webhook_launcher.adapters.engine import Connection, Engine
 from webhook_launcher.adapters.hooks import HookRunner
-from webhook_launcher.adapters.journal import Journal
+from webhook_launcher.adapters.journal import Journal, check_keys
 from webhook_launcher.adapters.journal.snapshot import Snapshot
 from webhook_launcher.adapters.recorder import Recorder
 from webhook_launcher.adapters.registry import (
@@ -26,7 +26,7 @@ from webhook_launcher.adapters.registry import (
     RegistryClient,
     RegistrySettings,
 )
-from webhook_launcher.adapters.state_directory import try_out
+from webhook_launcher.adapters.state_directory import StateDirectory, try_out
 from webhook_launcher.adapters.tracker import Tracker
 from webhook_launcher.admission import Admission
 from webhook_launcher.checkup import Checkup
@@ -228,7 +228,7 @@ def examine(settings: Settings, clock: Clock | None = None) -> Checkup:
         registry,
         Tracker(_run_for_user, registry),
         Placement(workloads, engine, compose),
-        lambda: try_out(settings.state),
+        partial(_tried_out, settings),
         clock,
     )
 
@@ -261,6 +261,12 @@ def judge(
         return image, tuple(admission.judge(workload, wanted, platform))
     finally:
         registry.close()
+
+
+def _tried_out(settings: Settings) -> StateDirectory:
+    """The state directory, with the key in it that would sign receipts."""
+    check_keys(settings.state, settings.receipts)
+    return try_out(settings.state)
 
 
 def _recorder(recording: Recording | None) -> Callable[[Source, Delivery, datetime], None]:

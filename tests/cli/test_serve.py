@@ -116,6 +116,21 @@ def test_a_bad_configuration_never_starts_a_server(
     assert "parallel: must be a whole number" in told
 
 
+def test_a_key_that_cannot_sign_is_said_before_gunicorn_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what to do about it; the same in `doctor`."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "receipts.key").write_text("canary")
+    config = tmp_path / "config.yml"
+    config.write_text(json.dumps(changed(CONFIGURATION, {"state": "state"})))
+    assert run(["serve", "--config", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert "receipts.key is not a private key in PEM" in told
+    assert "move it aside" in told
+    assert "canary" not in told
+
+
 def test_a_state_directory_that_cannot_be_made_is_said_before_gunicorn_starts(
     tmp_path: Path,
 ) -> None:

@@ -1,6 +1,8 @@
 """The main job on real parts: engine, compose, registry, SQLite, gunicorn, HTTP."""
 
 import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -35,6 +37,10 @@ def test_a_signed_push_becomes_the_proved_running_container(stage: Stage) -> Non
     assert deployment["origin"]["source"] == "ghcr"
     assert deployment["image"]["config"] == two.config
     assert deployment["image"]["manifest"] == two.manifest
+    verify = [sys.executable, "-m", "webhook_launcher", "receipts", "verify"]
+    verify += ["--config", str(launcher.config)]
+    told = subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False)
+    assert told.stdout.startswith("whole: 2 receipts\n"), told.stderr
 
 
 @pytest.mark.second_engine

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from webhook_launcher.adapters.journal import check_keys
 from webhook_launcher.cli import output
 from webhook_launcher.cli.options import path_of, settings_of, with_config
 from webhook_launcher.config import PATH_VARIABLE
@@ -25,6 +26,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     """Become gunicorn, once the configuration holds and nobody else has the state directory."""
     settings = settings_of(arguments)
     _refuse_second(settings.state)
+    check_keys(settings.state, settings.receipts)
     os.environ[PATH_VARIABLE] = str(path_of(arguments).absolute())
     argv = [sys.executable, "-m", "gunicorn", "--config", "python:webhook_launcher.serving"]
     sys.stdout.flush()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.receipts import KEY, OTHER_KEY
 from webhook_launcher.adapters.journal import Journal
-from webhook_launcher.adapters.journal.receipt_key import public_keys, signing_key
+from webhook_launcher.adapters.journal.receipt_key import check_keys, public_keys, signing_key
 from webhook_launcher.core.errors import SigningKeyError
 
 
@@ -45,6 +45,9 @@ class TestOwnKey:
         with pytest.raises(SigningKeyError, match=r"receipts\.key is not a private key") as caught:
             Journal(tmp_path, {})
         assert "move it aside" in caught.value.advice()
+        with pytest.raises(SigningKeyError, match=r"receipts\.key is not a private key"):
+            check_keys(tmp_path, None)
+        check_keys(tmp_path, KEY)  # with a given one it is not looked at
         assert (tmp_path / "receipts.key").read_bytes() == content
         (tmp_path / "receipts.key").unlink()
         Journal(tmp_path, {}).close()  # and the lock was given free
@@ -52,8 +55,9 @@ class TestOwnKey:
     def test_one_that_cannot_be_read_or_made_says_why(self, tmp_path: Path) -> None:
         """With the directory, and without a traceback."""
         (tmp_path / "receipts.key").mkdir()
-        with pytest.raises(SigningKeyError, match="Is a directory"):
-            signing_key(tmp_path, None)
+        for use in (signing_key, check_keys):
+            with pytest.raises(SigningKeyError, match="Is a directory"):
+                use(tmp_path, None)
         with pytest.raises(SigningKeyError, match="No such file or directory"):
             signing_key(tmp_path / "gone", None)
 
@@ -89,12 +93,15 @@ class TestAnotherKey:
     def test_a_public_half_that_is_none_is_not_overwritten(self, tmp_path: Path) -> None:
         """It may be what is left of a former key's."""
         (tmp_path / "receipts.pub").write_bytes(b"garbage")
-        for use in (lambda: signing_key(tmp_path, None), lambda: list(public_keys(tmp_path))):
+        for use in (signing_key, check_keys, lambda state, _: list(public_keys(state))):
             with pytest.raises(SigningKeyError, match=r"receipts\.pub is not a public key") as got:
-                use()
+                use(tmp_path, None)
             assert "Move it aside" in got.value.advice()
 
 
-def test_a_directory_without_keys_has_none(tmp_path: Path) -> None:
-    """No launcher has run there."""
+def test_a_directory_without_keys_has_none_and_a_check_makes_none(tmp_path: Path) -> None:
+    """No launcher has run there; `doctor` changes nothing."""
+    check_keys(tmp_path, None)
+    check_keys(tmp_path / "to be made", None)
+    assert list(tmp_path.iterdir()) == []
     assert list(public_keys(tmp_path)) == []

@@ -24,13 +24,13 @@ from webhook_launcher.adapters.journal.deliveries import Accepted, Deliveries
 from webhook_launcher.adapters.journal.deployments import Deployments
 from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.intents import Intents
-from webhook_launcher.adapters.journal.receipt_key import public_keys, signing_key
+from webhook_launcher.adapters.journal.receipt_key import check_keys, public_keys, signing_key
 from webhook_launcher.adapters.journal.receipts import Receipts, kept_receipts
 from webhook_launcher.adapters.journal.rows import time_text
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.dsse import PrivateKey
 
-__all__ = ["Accepted", "Journal", "kept_receipts", "public_keys"]
+__all__ = ["Accepted", "Journal", "check_keys", "kept_receipts", "public_keys"]
 
 # Every module that owns tables; see `schema`.
 TABLES = (database, deliveries, intents, deployments, workloads, evidence, receipts)

@@ -33,14 +33,25 @@ def signing_key(state: Path, given: PrivateKey | None) -> PrivateKey:
     To be called by the one who holds the state directory's lock.
     """
     try:
-        key = given or _own(state)
+        key = given or _existing(state)
+        if key is None:
+            key = generate_key()
+            _place(state / _PRIVATE, key.pem, mode=0o600)
         _publish(state, key.public)
     except OSError as error:
-        raise SigningKeyError(
-            f"cannot use the receipts' key in {state}: {error.strerror}",
-            advice="Check free space and permissions of the `state` directory.",
-        ) from error
+        raise _unusable(state, error) from error
     return key
+
+
+def check_keys(state: Path, given: PrivateKey | None) -> None:
+    """Raise SigningKeyError where a start would; reads only, so a launcher may run there."""
+    try:
+        if given is None:
+            _existing(state)
+        if (state / _PUBLIC).exists():
+            _parsed_public(state / _PUBLIC)
+    except OSError as error:
+        raise _unusable(state, error) from error
 
 
 def public_keys(state: Path) -> Iterator[PublicKey]:
@@ -53,10 +64,17 @@ def public_keys(state: Path) -> Iterator[PublicKey]:
         raise SigningKeyError(f"cannot read {state}: {error.strerror}") from error
 
 
-def _own(state: Path) -> PrivateKey:
+def _unusable(state: Path, error: OSError) -> SigningKeyError:
+    return SigningKeyError(
+        f"cannot use the receipts' key in {state}: {error.strerror}",
+        advice="Check free space and permissions of the `state` directory.",
+    )
+
+
+def _existing(state: Path) -> PrivateKey | None:
     path = state / _PRIVATE
     if not path.exists():
-        _place(path, generate_key().pem, mode=0o600)
+        return None
     try:
         return parse_private_key(_content(path))
     except ValueError as error:
