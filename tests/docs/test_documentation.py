@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.signing import Signer
 from webhook_launcher import cli
 from webhook_launcher.app import build
 from webhook_launcher.config import parse
@@ -99,6 +100,9 @@ def with_dummies(text: str, directory: Path) -> str:
     for name in re.findall(r"_file: ([\w./-]+)", text):
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".pub":
+            path.write_bytes(Signer().pem)
+            continue
         path.write_text(SECRETS.get(path.name, SECRETS["default"]) + "\n")
     for name in re.findall(r"\bfile: ([\w./-]*compose\.yml)", text):
         path = directory / name.lstrip("/")

@@ -10,6 +10,7 @@ from typing import Any
 
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
+from webhook_launcher.config.signed_by import read_signed_by
 from webhook_launcher.core.evidence import Check
 from webhook_launcher.core.model import Trust
 from webhook_launcher.core.policies import (
@@ -89,11 +90,10 @@ def _labels(item: Section) -> Policy | None:
 
 
 def _parse_labels(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not value:
+    found = values.texts(value)
+    if not found:
         raise ValueError("must be a mapping of at least one label to its value")
-    if not all(isinstance(text, str) for text in value.values()):
-        raise ValueError("must map labels to text; put numbers and true/false in quotes")
-    return dict(value)
+    return found
 
 
 def _max_size(item: Section) -> Policy | None:
@@ -142,6 +142,7 @@ def _parse_trust(value: Any) -> Trust:
 
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
+        "signed_by": read_signed_by,
         "minimum_age": _minimum_age,
         "require_trust": _require_trust,
         "platform": _platform,

@@ -210,6 +210,15 @@ def overrides(value: Any) -> frozenset[str]:
     return frozenset(value)
 
 
+def texts(value: Any) -> dict[str, str]:
+    """A mapping of names to text, such as labels or annotations."""
+    if not isinstance(value, dict):
+        raise ValueError("must be a mapping of names to text")
+    if not all(isinstance(text, str) for text in value.values()):
+        raise ValueError("must map names to text; put numbers and true/false in quotes")
+    return dict(value)
+
+
 def listen(value: Any) -> tuple[str, int]:
     """Host and port from `127.0.0.1:8080` or `[::1]:8080`; `:8080` is every address."""
     found = _LISTEN.fullmatch(value) if isinstance(value, str) else None

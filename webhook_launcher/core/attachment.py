@@ -16,13 +16,15 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """One signature or attestation; `content` has the digest that its descriptor says.
+    """One signature or attestation, whoever made it; `content` has its descriptor's digest.
 
     `signature` is the base64 text of the layer's annotation (legacy only): it is in no digest but
-    the manifest's, and proves nothing before it was verified over `content`.
+    the manifest's, and proves nothing before it was verified over `content`. With a `fault`, it
+    could not be read, and has no content.
     """
 
     form: Form
     media_type: str  # the layer's
-    content: bytes = field(repr=False)
-    signature: str | None = None
+    content: bytes = field(default=b"", repr=False)
+    signature: str | None = field(default=None, repr=False)
+    fault: str | None = None

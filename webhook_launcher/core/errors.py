@@ -262,7 +262,7 @@ class NotRipeError(PolicyRefusedError):
 
 
 class NotSignedYetError(PolicyRefusedError):
-    """There is no signature at all; one may follow within minutes of the push."""
+    """No signature that counts is there; one may follow within minutes of the push."""
 
     code = "not-signed-yet"
     retryable = True

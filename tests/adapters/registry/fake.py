@@ -76,6 +76,8 @@ class FakeRegistry:
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.page: int | None = None  # the most tags in one page; None as many as are asked for
         self.blobs: dict[tuple[str, str], bytes] = {}
+        # An index per (repository, digest); None: a registry that has no referrers API.
+        self.referrers: dict[tuple[str, str], Document] | None = None
         self.seen: list[Seen] = []
         self.edits: list[Edit] = []
         self.auth: Auth | None = None
@@ -135,6 +137,8 @@ class FakeRegistry:
         self.seen.append(seen)
         if seen.path == "/token":
             reply = self._token(seen)
+        elif "/referrers/" in seen.path:
+            reply = self._referrers(seen)
         elif "/blobs/" in seen.path:
             reply = self._blob(seen)
         elif seen.path.endswith("/tags/list"):
@@ -155,6 +159,16 @@ class FakeRegistry:
         media_type, body = found
         headers = {"Content-Type": media_type, "Docker-Content-Digest": str(sha256(body))}
         return Reply(200, headers, body)
+
+    def _referrers(self, seen: Seen) -> Reply:
+        repository, _, digest = seen.path.removeprefix("/v2/").partition("/referrers/")
+        if (refused := self._refused(seen, repository)) is not None:
+            return refused
+        if self.referrers is None:
+            return Reply(404, {"Content-Type": "text/plain"}, b"404 page not found\n")
+        none: Document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+        found = self.referrers.get((repository, digest), none)
+        return Reply(200, {"Content-Type": OCI_INDEX}, encode(found))
 
     def _blob(self, seen: Seen) -> Reply:
         repository, _, digest = seen.path.removeprefix("/v2/").partition("/blobs/")
@@ -241,6 +255,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: the second would wait 40 ms for the first to be acknowledged.
+    disable_nagle_algorithm = True
     server: _Server
 
     def log_message(self, *args: Any) -> None:

@@ -103,7 +103,7 @@ def _record(evidence: Evidence) -> dict[str, Any]:
         "attachments": None
         if evidence.attachments is None
         else [
-            [one.form.value, one.media_type, _text(one.content), one.signature]
+            [one.form.value, one.media_type, _text(one.content), one.signature, one.fault]
             for one in evidence.attachments
         ],
         "answers": [
@@ -126,8 +126,8 @@ def _evidence_of(record: dict[str, Any], first_seen: datetime | None) -> Evidenc
         attachments
         if attachments is None
         else tuple(
-            Attachment(Form(form), media_type, base64.b64decode(content), signature)
-            for form, media_type, content, signature in attachments
+            Attachment(Form(form), media_type, base64.b64decode(content), signature, fault)
+            for form, media_type, content, signature, fault in attachments
         ),
         {
             Check(tuple(argv), timeout): Answer(status, said)

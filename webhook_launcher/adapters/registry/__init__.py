@@ -3,6 +3,7 @@
 Top to bottom, each file uses only those below it::
 
     client        which requests, in which order; 404 patience
+    attachments   signatures and attestations, unjudged
     blobs         blobs, hashed; where redirects of them may lead
     exchange      one question, asked as who we are there
     outage        who let us wait in vain is left alone for a while

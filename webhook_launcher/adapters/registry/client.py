@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from webhook_launcher.adapters.registry.attachments import Attachments
 from webhook_launcher.adapters.registry.blobs import Blobs
 from webhook_launcher.adapters.registry.document import Descriptor
 from webhook_launcher.adapters.registry.exchange import Exchange
@@ -71,6 +72,7 @@ class RegistryClient:
         self._blobs = Blobs(self._exchange, self._transport)
         self._tag_lists = TagLists(self._exchange, now)
         self._recent: deque[tuple[Digest, Answer]] = deque(maxlen=_REMEMBERED)
+        self._attachments = Attachments(self._exchange, self._blobs)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -140,10 +142,6 @@ class RegistryClient:
         config = self._blobs.get(reference.repository, found.config, MAX_CONFIG, deadline)
         return read_facts(found, answer.body, config, str(reference))
 
-    def attachments(self, image: Image) -> tuple[Attachment, ...]:
-        """Every signature and attestation of the image's digest. Not read by this version yet."""
-        raise UnsupportedManifestError(f"the signatures of {image.pinned} cannot be read")
-
     def blob(self, repository: Repository, wanted: Descriptor, limit: int) -> bytes:
         """A blob's bytes, of its descriptor's size and digest, `limit` bytes at most.
 
@@ -156,6 +154,15 @@ class RegistryClient:
     def tags(self, repository: Repository) -> list[str]:
         """All tags of a repository, or a RegistryError; never a part of them."""
         return self._tag_lists.read(repository)
+
+    def attachments(self, image: Image) -> tuple[Attachment, ...]:
+        """The signatures and attestations of the image's digest, unjudged, as they are stored.
+
+        Raises RegistryUnavailableError when what is there cannot be known now: that is neither
+        "signed" nor "unsigned". RegistryDeniedError when we may not look.
+        """
+        deadline = Deadline(self._now, self._timeouts.total)
+        return self._attachments.find(image.reference.repository, image.digest, deadline)
 
     def _remember(self, digest: Digest, answer: Answer) -> None:
         if len(answer.body) <= _LARGEST_REMEMBERED:
