@@ -43,7 +43,7 @@ class UnsoundError(Exception):
 def one_input(edge: Edge, raw: bytes) -> None:
     """A request as text; what cannot be read as one is only for `replay`."""
     try:
-        delivery = parse_recording(raw, "recording")
+        delivery = parse_recording(raw, "recording").delivery
     except UsageError:
         return
     method, _, rest = raw.lstrip(b"\r\n").partition(b" ")

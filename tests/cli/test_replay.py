@@ -205,6 +205,17 @@ class TestTheFile:
             assert replay(recording(body, path=path), "hub")[0] == status
         assert replay(recording(body, path="/hooks/hub"), "hub")[0] == 1
 
+    @pytest.mark.parametrize("method", ["GET", "put", "OPTIONS"])
+    def test_of_another_method_is_refused(
+        self, replay: Replay, recording: Recording, method: str
+    ) -> None:
+        """Gitea can be set to PUT; what replay says must be what serve would answer."""
+        file = recording(PUSH)
+        file.write_bytes(file.read_bytes().replace(b"POST", method.encode(), 1))
+        status, told = replay(file, "ghcr", "--unverified")
+        assert (status, told["outcome"]) == (1, "reject")
+        assert told["reason"] == f"method-not-allowed: {method.upper()} is answered 405"
+
     def test_named_json_is_a_bare_body(self, replay: Replay, tmp_path: Path) -> None:
         """As senders' documentation prints them; there is nothing to verify it by."""
         file = tmp_path / "push.json"

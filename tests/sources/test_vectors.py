@@ -1,6 +1,7 @@
 """Published signature vectors of `../shared/vectors`, by the functions that kinds verify with."""
 
 import base64
+import hmac
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tests.sources.recordings import VECTORS, load
 from tests.sources.senders import NOW, changed, options, secrets, source
@@ -28,6 +32,21 @@ ALGORITHMS: dict[str, Algorithm] = {"sha1": "sha1", "sha256": "sha256", "sha512"
 GOOGLE = load(VECTORS / "google-pubsub-oidc.json")
 HTTP_SIGNATURES = load(VECTORS / "rfc9421/vectors.json")
 PUSH = load(VECTORS / "github/adnanh-push-sig.json")
+
+
+# Prose, and the certificate and key that the vectors beside them name.
+READ_ELSEWHERE = {"INDEX.md", "sns/string-to-sign.md"}
+BY_PATTERN = ("sns/bouncy*.json", "sns/*.pem", "rfc9421/*.pem")
+
+
+def test_no_vector_is_left_out() -> None:
+    """A file that is added to the folder must be run here, not only lie there."""
+    here = Path(__file__).read_text("utf-8")
+    listed = {p for p in VECTORS.rglob("*") if p.is_file()}
+    matched = {p for pattern in BY_PATTERN for p in VECTORS.glob(pattern)}
+    names = {p.relative_to(VECTORS).as_posix() for p in listed - matched} - READ_ELSEWHERE
+    named = {name for name in names if f'"{name}"' in here}
+    assert names - named - {PUSH["body_file"], f"github/{PUSH['body_file']}"} == set()
 
 
 def refusal(check: Callable[[], object]) -> AuthenticationError | None:
@@ -184,6 +203,34 @@ def test_googles_published_token() -> None:
     now = datetime.fromtimestamp(claims["iat"], UTC)
     error = refusal(lambda: KINDS["artifact-registry"].authenticate(sent, given, now))
     assert (error is None) is GOOGLE["ok"]
+
+
+def http_signature_holds(case: dict[str, Any]) -> bool:
+    """The signature over the case's own base, as RFC 9421 verifies it."""
+    base = next(
+        c for c in HTTP_SIGNATURES["cases"] if c["signature_input"] == case["signature_input"]
+    )
+    content = base["signature_base"].encode()
+    signature = base64.b64decode(case["signature"].partition("=:")[2].removesuffix(":"))
+    if "key_b64" in case:
+        made = hmac.digest(base64.b64decode(case["key_b64"]), content, "sha256")
+        return hmac.compare_digest(made, signature)
+    key = load_pem_public_key((VECTORS / "rfc9421" / case["public_key"]).read_bytes())
+    assert isinstance(key, Ed25519PublicKey)
+    try:
+        key.verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("case", HTTP_SIGNATURES["cases"], ids=name_of)
+def test_http_message_signatures_are_genuine_and_do_not_cover_the_body(
+    case: dict[str, Any],
+) -> None:
+    """So what follows refuses them for what they cover, not for being broken."""
+    assert http_signature_holds(case) is case["ok"]
+    assert "content-digest" not in case["signature_input"]
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -1,6 +1,7 @@
 """A recorded delivery as `replay` takes it: an HTTP request as text, or a bare JSON body."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,15 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
 
 
-def read_recording(path: Path) -> Delivery:
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A request as it was recorded; a delivery has no method, since none but POST is one."""
+
+    method: str
+    delivery: Delivery
+
+
+def read_recording(path: Path) -> Recording:
     """An HTTP request as text (request line, headers, blank line, body), or a bare JSON body.
 
     Which of the two is in the file's name: `*.json` is a body. Raises UsageError.
@@ -23,12 +32,13 @@ def read_recording(path: Path) -> Delivery:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if path.suffix.lower() == ".json":
         # Files end in a line feed that the delivery did not have.
-        return Delivery({"content-type": "application/json"}, raw.removesuffix(b"\n"))
+        delivery = Delivery({"content-type": "application/json"}, raw.removesuffix(b"\n"))
+        return Recording("POST", delivery)
     return parse_recording(raw, str(path))
 
 
-def parse_recording(raw: bytes, name: str) -> Delivery:
-    """The delivery of a request as text, with either line end. UsageError says what is wrong."""
+def parse_recording(raw: bytes, name: str) -> Recording:
+    """A request as text, with either line end. UsageError says what is wrong."""
     raw = raw.lstrip(b"\r\n")
     # Whichever blank line comes first: the body may have the other kind.
     blank = _BLANK_LINE.search(raw)
@@ -40,7 +50,7 @@ def parse_recording(raw: bytes, name: str) -> Delivery:
     headers = _headers(lines[1:], name)
     if headers.get("transfer-encoding", "").lower() == "chunked":
         body = _dechunked(body)
-    return Delivery(headers, body, _token(rest.split()[0], name))
+    return Recording(method.upper(), Delivery(headers, body, _token(rest.split()[0], name)))
 
 
 def _headers(lines: list[str], file: str) -> dict[str, str]:

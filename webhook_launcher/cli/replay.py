@@ -64,8 +64,12 @@ def _replay(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"there is no source {arguments.source!r}", advice=f"Configured are: {known}."
         )
-    delivery = read_recording(arguments.file)
-    verdict = judge(settings, source, delivery, verified=not arguments.unverified)
+    recorded = read_recording(arguments.file)
+    verified = not arguments.unverified
+    if recorded.method == "POST":
+        verdict = judge(settings, source, recorded.delivery, verified=verified)
+    else:
+        verdict = Verdict("reject", f"method-not-allowed: {recorded.method} is answered 405")
     if arguments.json:
         output.as_json(verdict.as_document())
     else:

@@ -30,9 +30,21 @@ T = TypeVar("T")
 _NOT_IMAGES: dict[str, str] = {
     "application/vnd.acr.helm.chart": "a Helm chart",
     "application/vnd.cncf.helm.config.v1+json": "a Helm chart",
+    "application/vnd.cncf.helm.chart.content.v1.tar+gzip": "a Helm chart",
     "application/vnd.buildkit.cacheconfig.v0": "a build cache",
     "application/vnd.wasm.config.v0+json": "a WebAssembly module",
     "application/vnd.wasm.config.v1+json": "a WebAssembly module",
+    "application/vnd.docker.plugin.v1+json": "a Docker plugin",
+    "application/vnd.dev.cosign.artifact.sig.v1+json": "a signature",
+    "application/vnd.dev.cosign.simplesigning.v1+json": "a signature",
+    "application/vnd.dev.sigstore.bundle.v0.3+json": "a signature",
+    "application/vnd.cncf.notary.signature": "a signature",
+    "application/vnd.in-toto+json": "an attestation",
+    "application/vnd.dsse.envelope.v1+json": "an attestation",
+    "application/spdx+json": "an SBOM",
+    "application/vnd.cyclonedx+json": "an SBOM",
+    # What artifacts have for a config (OCI image-spec 1.1); an image has one of its own.
+    "application/vnd.oci.empty.v1+json": "an artifact without an image's config",
 }
 
 
