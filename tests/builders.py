@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from webhook_launcher.config import Settings, parse
 from webhook_launcher.core.model import Deployment, Image, Origin, Status, Trust
 from webhook_launcher.core.reference import Digest, parse_reference
 from webhook_launcher.core.signatures import SigningKey, parse_signing_key, sign
+from webhook_launcher.core.source import Source
 from webhook_launcher.sources import KINDS, may_send, receive
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
@@ -159,10 +160,16 @@ def edge_in(
     *,
     clock: FakeClock | None = None,
     checks: Mapping[str, Check] | None = None,
+    senders: Mapping[str, Source] | None = None,
     **changes: Any,
 ) -> Iterator[Edge]:
-    """An Edge with CONFIGURATION and changes; its journal is closed at the end."""
+    """An Edge with CONFIGURATION and changes; its journal is closed at the end.
+
+    `senders` replaces the sources by such as no file can say: with keys that were looked up.
+    """
     settings = settings_in(directory, **changes)
+    if senders is not None:
+        settings = replace(settings, sources=senders)
     clock = clock or FakeClock(NOW)
     lanes = {name: workload.project.name for name, workload in settings.workloads.items()}
     journal = Journal(settings.state, lanes, limit=settings.limits.pending)
