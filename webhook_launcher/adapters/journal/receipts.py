@@ -7,10 +7,10 @@ the other. None is ever removed or changed here.
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-from webhook_launcher.adapters.journal.database import FILE, Database
+from webhook_launcher.adapters.journal.database import Database
+from webhook_launcher.adapters.journal.snapshot import Snapshot
 from webhook_launcher.core.dsse import PrivateKey, PublicKey
 from webhook_launcher.core.errors import JournalError
 from webhook_launcher.core.model import Deployment
@@ -80,16 +80,14 @@ def kept_receipts(state: Path) -> Iterator[bytes]:
 
     Writes nothing and takes no lock. Raises JournalError when there is no journal to be read.
     """
-    path = state / FILE
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
-            for (envelope,) in reader.execute(
-                "SELECT CAST(envelope AS BLOB) FROM receipts ORDER BY seq"
-            ):
-                yield envelope
-    except sqlite3.Error as error:
+        with Snapshot(state).reading() as connection:
+            rows = "SELECT CAST(envelope AS BLOB) AS envelope FROM receipts ORDER BY seq"
+            for row in connection.execute(rows):
+                yield row["envelope"]
+    except JournalError as error:
         raise JournalError(
-            f"cannot read the receipts in {path}: {error}",
+            f"no receipts can be read: {error}",
             advice="Run this as the launcher's user; a launcher must have run with this `state`.",
         ) from error
 

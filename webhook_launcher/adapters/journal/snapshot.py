@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from webhook_launcher.adapters.journal.database import FILE
 from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.errors import JournalError
@@ -17,7 +18,7 @@ class Snapshot:
     """The journal of a state directory, opened for reading; empty where there is none."""
 
     def __init__(self, state: Path) -> None:
-        self._path = state / "journal.sqlite3"
+        self._path = state / FILE
         self._workloads = Workloads(self)
         self._evidence = KeptEvidence(self, self._workloads)
 
