@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 IMAGE = webhook-launcher:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive soak fuzz image clean
+.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive soak crash fuzz image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ bench-receive: venv ## deliveries per second, against a bare view; SOAK=1 adds 1
 MINUTES ?= 30
 soak: venv ## pushes, kills and outages by chance, MINUTES=30 [SEED=1]: does anything leak?
 	$(MACHINE) $(BIN)/python dev/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+SEED ?= 1
+crash: venv ## kill it everywhere, and what it needs; FULL=1 SEED=1 for all of it
+	$(MACHINE) $(BIN)/python dev/crash.py --seed $(SEED) $(if $(FULL),--full)
 
 SECONDS ?= 60
 HARNESSES := deliveries values edge

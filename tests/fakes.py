@@ -220,8 +220,9 @@ class FakeTracker:
 class FakeHost:
     """Engine, compose and gate of one machine.
 
-    Every method that does something is two steps of the fuse, before and after; `up` has one more,
-    when the old container is gone and the new one not there yet.
+    Every method that does something is two steps of the fuse, before and after; `up` has two more:
+    the replacement is created and the old one still there, and the old one gone and the new one
+    not started. What is created and was not started stays in `leftovers`, as compose leaves it.
     """
 
     clock: ManualClock
@@ -229,6 +230,7 @@ class FakeHost:
     outage: Fuse = field(default_factory=Fuse)  # for the host's own steps only
     containers_of: dict[tuple[str, str], Container] = field(default_factory=dict)
     services_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    leftovers: dict[tuple[str, str], str] = field(default_factory=dict)  # what they would run
     pins: dict[tuple[str, str], str] = field(default_factory=dict)
     pulled: set[Digest] = field(default_factory=set)
     pulled_for: dict[str, set[Digest]] = field(default_factory=dict)  # by workload
@@ -317,8 +319,12 @@ class FakeHost:
         return Image(reference, reference.digest, config=config_of(reference.digest))
 
     def sweep(self, project: str) -> None:
-        """Nothing is left here by an interrupted `up`."""
+        """Remove what an interrupted `up` left, unless it is all there is of its service."""
         self._step("sweep")
+        for key in list(self.leftovers):
+            if key[0] == project and key in self.containers_of:
+                del self.leftovers[key]
+        self._step("swept")
 
     def name(self, project: str) -> None:
         """Everything has its own name here."""
@@ -364,6 +370,10 @@ class FakeHost:
                 continue
             if not self.may_start(wanted):
                 raise NotAdmittedError(pinned)
+            if before and (project.name, service) in self.leftovers:
+                raise ComposeError("Conflict. The container name is already in use", output="no")
+            self.leftovers[project.name, service] = pinned
+            self._step("replacement created")
             self.containers_of.pop((project.name, service), None)
             self._step("old one gone")
             if wanted in self.refused_once:
@@ -371,6 +381,7 @@ class FakeHost:
                 raise ComposeError(f"{service}: removal is already in progress", output="no")
             if self.full or wanted in self.refused or wanted not in self.pulled:
                 raise ComposeError(f"compose cannot start {service}", output="no")
+            del self.leftovers[project.name, service]
             self.run(project.name, service, pinned)
         self._step("upped")
         return ""

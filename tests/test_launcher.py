@@ -628,6 +628,7 @@ def check_promise(world: World, good: object) -> None:
     assert world.waiting() == []
     assert world.journal.deployments.interrupted("web") == []
     assert world.host.containers_of.keys() == {("web", "app")}
+    assert world.host.leftovers == {}
 
 
 def _healthy(world: World) -> object:

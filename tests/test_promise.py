@@ -1,22 +1,33 @@
 """The promise, under random schedules: a state machine over launcher, journal and fakes.
 
 What was acknowledged is not lost; the newest wanted image that is admitted ends up running, or
-the last good one stays; nothing else ever runs.
+the last good one stays; nothing else ever runs; receipts are whole; nothing is left behind.
+
+`PROMISE_EXAMPLES` and `PROMISE_SEED` play more schedules, and others (`make crash`).
 """
 
+import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.fakes import KilledError, digest
-from tests.world import OPERATOR, SIGNED, TOKEN, World
-from webhook_launcher.core.errors import RegistryUnavailableError
+from tests.world import OPERATOR, SIGNED, TOKEN, WEB, World
+from webhook_launcher.core.errors import (
+    DigestMismatchError,
+    LauncherError,
+    RateLimitedError,
+    RegistryDeniedError,
+    RegistryUnavailableError,
+)
 from webhook_launcher.core.model import Action
 from webhook_launcher.core.reference import Digest
+from webhook_launcher.core.workload import Hooks
 
 # Images by how they behave; compose refuses the first of `REFUSED`.
 GOOD = [digest(f"good {number}") for number in range(4)]
@@ -24,6 +35,14 @@ BAD = [digest(f"bad {number}") for number in range(2)]
 REFUSED = [digest("refused")]
 ANY = st.sampled_from(GOOD + BAD + REFUSED)
 STEPS = st.integers(1, 60)
+# What a registry in trouble says, and whether that is tried again by itself.
+OUTAGES: dict[str, tuple[LauncherError, bool]] = {
+    "unavailable": (RegistryUnavailableError("down"), True),
+    "limited": (RateLimitedError("429", retry_after=100), True),
+    "denied": (RegistryDeniedError("401"), False),
+    "wrong bytes": (DigestMismatchError("other bytes"), False),
+}
+WITH_HOOKS = replace(WEB, hooks=Hooks(before=(("backup",),), after=(("notify",),)))
 
 
 class Promise(RuleBasedStateMachine):
@@ -34,10 +53,12 @@ class Promise(RuleBasedStateMachine):
         # In memory where there is such a place: thousands of commits are made here.
         memory = Path("/dev/shm")  # noqa: S108 - a directory of our own in it
         self._directory = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
-        self.world = World(Path(self._directory.name) / "state")
+        self.world = World(Path(self._directory.name) / "state", WITH_HOOKS)
         self.world.host.unhealthy.update(BAD)
         self.world.host.refused.update(REFUSED)
         self.wanted: Digest | None = None  # what must run at the end, if it is known
+        self.by_push = False  # then a look finds it again, whatever came of the first one
+        self.final = False  # some fault makes what is tried end as an error, with no other try
         self.good: Digest | None = None  # what was current the last time all was quiet
 
     def teardown(self) -> None:
@@ -61,7 +82,7 @@ class Promise(RuleBasedStateMachine):
         """A tag moves, with an event; one that did not move since it was dealt with is no news."""
         moved = pushed != self.world.state().tracked
         self.world.push(pushed, origin=SIGNED if signed else TOKEN)
-        self._expect(pushed if moved else None)
+        self._expect(pushed if moved else None, by_push=True)
 
     @rule(pushed=ANY)
     def move(self, pushed: Digest) -> None:
@@ -97,10 +118,28 @@ class Promise(RuleBasedStateMachine):
         self.world.journal.workloads.release_quarantine("web")
         self.wanted = None
 
-    @rule(down=st.booleans())
-    def registry(self, down: bool) -> None:
-        """The registry goes or comes back."""
-        self.world.registry.down = (lambda: RegistryUnavailableError("down")) if down else None
+    @rule(outage=st.sampled_from([*OUTAGES, None]))
+    def registry(self, outage: str | None) -> None:
+        """The registry is in trouble, or comes back."""
+        error, passes = OUTAGES[outage] if outage else (None, True)
+        self.world.registry.down = (lambda: error) if error else None
+        self._fault(final=not passes)
+
+    @rule(fails=st.booleans())
+    def before_hook(self, fails: bool) -> None:
+        """The user's own command fails, or works again."""
+        self.world.hooks.failing = {"before"} if fails else set()
+        self._fault(final=fails)
+
+    @rule(fails=st.booleans())
+    def after_hook(self, fails: bool) -> None:
+        """A release that runs, proved, is not undone by it."""
+        self.world.hooks.failing ^= {"after"} if fails else set()
+
+    @rule(seconds=st.sampled_from([1, 60, 4000]))
+    def time_passes(self, seconds: int) -> None:
+        """Pauses end, and nobody works meanwhile."""
+        self.world.clock.sleep(seconds)
 
     @rule()
     def engine_comes_back(self) -> None:
@@ -146,6 +185,7 @@ class Promise(RuleBasedStateMachine):
         """Every outage ends and everything that waits is done: the promise, checked."""
         world = self.world
         world.registry.down, world.host.full, world.host.away = None, False, False
+        world.hooks.failing, self.final = set(), False
         world.clock.sleep(4000)  # longer than the poller leaves a registry alone
         world.work()
         world.poll()
@@ -167,22 +207,40 @@ class Promise(RuleBasedStateMachine):
         assert state.previous is None or state.previous.digest in GOOD
         assert world.waiting() == []
         assert world.journal.deployments.interrupted("web") == []
+        assert world.host.leftovers == {}
+        assert {i.digest for i in (state.current, state.previous) if i} <= world.host.pulled
         assert set(world.host.started) <= {*GOOD, *BAD, *REFUSED}
         assert state.quarantined <= {*BAD, *REFUSED}, "a good image was blamed"
         if self.wanted is not None:
             assert runs == self.wanted, "the newest good wish was lost"
         self.good, self.wanted = runs, None
 
-    def _expect(self, asked: Digest | None) -> None:
-        """A good image that is asked for last must run; after any other nothing is known."""
-        self.wanted = asked if asked in GOOD and not self.world.host.full else None
+    def _expect(self, asked: Digest | None, *, by_push: bool = False) -> None:
+        """A good image that is asked for last must run; after any other nothing is known.
 
+        A deploy event that meets a fault which does not pass by itself ends as an error, which
+        its sender is told.
+        """
+        hopeless = self.world.host.full or (self.final and not by_push)
+        self.wanted = asked if asked in GOOD and not hopeless else None
+        self.by_push = by_push
+
+    def _fault(self, *, final: bool) -> None:
+        self.final = final or "before" in self.world.hooks.failing
+        if final and not self.by_push:
+            self.wanted = None
+
+
+_EXAMPLES = int(os.environ.get("PROMISE_EXAMPLES", "60"))
+_SEED = os.environ.get("PROMISE_SEED")
+if _SEED is not None:
+    seed(int(_SEED))(Promise)
 
 TestPromise: Any = Promise.TestCase
 TestPromise.settings = settings(
-    max_examples=60,
+    max_examples=_EXAMPLES,
     stateful_step_count=25,
-    derandomize=True,
+    derandomize=_SEED is None,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,10 @@ STORIES: dict[str, Story] = {
 }
 
 
+# How often each of them calls compose's `up`.
+UPS = {"deploy": 1, "unhealthy": 2, "refused": 3, "removed": 1}
+
+
 @dataclass(frozen=True)
 class Point:
     """A moment of a story."""
@@ -138,6 +142,11 @@ def trace(play: Play, story: str) -> list[Point]:
         if not (before.endswith(")") and event.endswith("(")):
             points.append(Point(story, event, seen[event]))
     return points
+
+
+def by_worker(point: Point) -> Point:
+    """The same moment, with gunicorn's worker the only victim: its master starts another."""
+    return replace(point, victims="worker")
 
 
 def during(story: str, ups: int) -> Iterator[Point]:

@@ -34,7 +34,7 @@ def table(results: Sequence[Result]) -> str:
         for fault, runs in _grouped(of_campaign, "fault").items():
             kept = [run for run in runs if not run.broken]
             times = [run.recovered for run in runs if run.recovered is not None]
-            spread = f"{median(times):.1f} s | {max(times):.1f} s" if times else "never | never"
+            spread = f"{median(times):.1f} s | {max(times):.1f} s" if times else "- | -"
             rows.append(f"| {fault} | {len(runs)} | {len(kept)} | {spread} |")
     return "\n".join(rows)
 

@@ -21,7 +21,10 @@ from campaign.traps import PLAN_VARIABLE, Plan
 from campaign.watch import Watch
 from testbed.images import Recipe, TestRegistry
 from testbed.launcher import Answer, Launcher, fetch, free_port, github_push
+from webhook_launcher.adapters.journal import kept_receipts, public_keys
+from webhook_launcher.core.errors import LauncherError
 from webhook_launcher.core.model import Image
+from webhook_launcher.core.receipts import verify
 
 SERVICES = ("app", "jobs")
 PATIENCE = 180.0
@@ -166,6 +169,7 @@ class Site:
             *self._wrong_containers(image),
             *self._wrong_journal(image),
             *self._wrong_files(image),
+            *self._wrong_receipts(),
             *self._watch.strangers(self.markers),
         ]
         if problems:
@@ -213,8 +217,7 @@ class Site:
                 yield f"{found['Names'][0]} runs {found['ImageID']}"
 
     def _wrong_journal(self, image: Image) -> Iterator[str]:
-        path = self.launcher.directory / "state" / "journal.sqlite3"
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
+        with closing(self._journal()) as journal:
             [integrity] = journal.execute("PRAGMA integrity_check").fetchone()
             [half] = journal.execute(
                 "SELECT count(*) FROM deployments WHERE status = 'in_progress'"
@@ -245,6 +248,24 @@ class Site:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield "the project's lock is held"
+
+    def _wrong_receipts(self) -> Iterator[str]:
+        state = self.launcher.directory / "state"
+        receipts = list(kept_receipts(state))
+        try:
+            verify(receipts, list(public_keys(state)))
+        except LauncherError as error:
+            yield f"receipts: {error}"
+        with closing(self._journal()) as journal:
+            [ended] = journal.execute(
+                "SELECT count(*) FROM deployments WHERE status != 'in_progress'"
+            ).fetchone()
+        if ended != len(receipts):
+            yield f"{ended} deployments have ended, {len(receipts)} have a receipt"
+
+    def _journal(self) -> sqlite3.Connection:
+        path = self.launcher.directory / "state" / "journal.sqlite3"
+        return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
 
     def _pinned(self, image: Image) -> str:
         return f"{self.registry_host}/{self.repository}@{image.digest}"

@@ -1,0 +1,142 @@
+"""Does the promise hold? `make crash`, `make crash FULL=1`.
+
+Three campaigns, each of which can be run by itself (`--only`):
+
+- crash: a launcher is killed between every two steps of a deployment, and in the middle of the
+  steps that take long, on a real engine; so is compose, and gunicorn's worker alone
+- outage: registry and engine fail in every way we know, for a while, and come back
+- schedule: random schedules of pushes, faults and kills around the real core and journal, with
+  fakes outside (`tests/test_promise.py`)
+
+Prints a table: what was done, how often, whether the promise was kept, and how long it took until
+the right release served again. Writes every run to bench/results/ as `crash-<UTC time>.json`. The
+exit status is 1 when the promise was broken once.
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+
+from campaign import crashes, outages, results
+from campaign.results import Result
+from testbed.description import describe_machine
+from testbed.images import TestRegistry
+
+ROOT = Path(__file__).resolve().parent.parent
+CAMPAIGNS = ("crash", "outage", "schedule")
+# Seconds, and random schedules: bounded, and FULL.
+OUTAGE, FULL_OUTAGE = 6.0, 30.0
+SCHEDULES, FULL_SCHEDULES = 300, 3000
+# One in so many points is met by gunicorn's worker alone, too.
+WORKERS = 3
+
+
+def crash_campaign(
+    registry: TestRegistry, directory: Path, chosen: random.Random, *, full: bool
+) -> Iterator[Result]:
+    """Every point of the stories, in random order."""
+    play = crashes.Play(registry, directory / "trace")
+    stories = list(crashes.STORIES) if full else ["deploy", "unhealthy"]
+    try:
+        points = [point for story in stories for point in crashes.trace(play, story)]
+    finally:
+        play.site.stop()
+    if full:
+        points += [crashes.by_worker(p) for p in chosen.sample(points, len(points) // WORKERS)]
+    for story in stories:
+        ups = crashes.UPS[story] if full else 1
+        points += crashes.during(story, ups) if full or story == "deploy" else ()
+    chosen.shuffle(points)
+    yield from crashes.run(registry, directory, points)
+
+
+def outage_campaign(registry: TestRegistry, directory: Path, *, full: bool) -> Iterator[Result]:
+    """Registry, engine, image store, port."""
+    seconds = FULL_OUTAGE if full else OUTAGE
+    yield from outages.registry_faults(registry, directory, seconds)
+    yield from outages.engine_faults(registry, directory, seconds)
+    yield from outages.full_store(registry, directory, seconds)
+
+
+def schedule_campaign(seed: int, *, full: bool) -> Iterator[Result]:
+    """Random schedules; hypothesis prints the shortest one that breaks the promise."""
+    examples = FULL_SCHEDULES if full else SCHEDULES
+    command = [sys.executable, "-m", "pytest", "-q", "--timeout=0", "tests/test_promise.py"]
+    environment = {"PROMISE_EXAMPLES": str(examples), "PROMISE_SEED": str(seed)}
+    ran = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    broken = "" if ran.returncode == 0 else ran.stdout[-4000:]
+    yield Result("schedule", f"{examples} random schedules of up to 25 events", None, broken)
+
+
+def tell(found: Iterable[Result], collected: list[Result]) -> None:
+    """Print and keep each as it comes."""
+    began = time.monotonic()
+    for result in found:
+        collected.append(result)
+        after = f"{result.recovered:.1f} s" if result.recovered is not None else "-"
+        kept = f"BROKEN: {result.broken}" if result.broken else "kept"
+        passed = time.monotonic() - began
+        print(f"{passed:6.0f} s  {result.campaign}: {result.fault}: {kept}, {after}", flush=True)
+
+
+def main() -> int:
+    """Run what was asked for."""
+    arguments = _arguments()
+    # So that everything that was started is ended by the blocks that started it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    registry = TestRegistry(
+        os.environ["LAUNCHER_TEST_REGISTRY"], Path(os.environ["LAUNCHER_TEST_BUSYBOX"])
+    )
+    directory = Path(mkdtemp(prefix="webhook-launcher-crash-"))
+    collected: list[Result] = []
+    chosen = random.Random(arguments.seed)  # noqa: S311 - to be repeated, not to be secret
+    full = arguments.full
+    try:
+        if "crash" in arguments.only:
+            tell(crash_campaign(registry, directory, chosen, full=full), collected)
+        if "outage" in arguments.only:
+            tell(outage_campaign(registry, directory, full=full), collected)
+        if "schedule" in arguments.only:
+            tell(schedule_campaign(arguments.seed, full=full), collected)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        _write(collected, arguments)
+    return 1 if any(result.broken for result in collected) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="every story and victim; 30 s outages")
+    parser.add_argument("--seed", type=int, default=1, help="order of the points, and schedules")
+    parser.add_argument("--only", nargs="+", choices=CAMPAIGNS, default=CAMPAIGNS)
+    return parser.parse_args()
+
+
+def _write(collected: list[Result], arguments: argparse.Namespace) -> None:
+    now = datetime.now(UTC)
+    path = ROOT / "bench" / "results" / f"crash-{now:%Y%m%dT%H%M%SZ}.json"
+    about = {"at": now.isoformat(), "seed": arguments.seed, "full": arguments.full}
+    results.write(collected, path, {**about, "machine": describe_machine()})
+    print(f"\n{results.table(collected)}\n\n{results.summary(collected)}")
+    print(f"every run is in {re.sub(f'^{ROOT}/', '', str(path))}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
