@@ -42,9 +42,14 @@ WORKERS = 3
 
 
 def crash_campaign(
-    registry: TestRegistry, directory: Path, chosen: random.Random, *, full: bool
+    registry: TestRegistry,
+    directory: Path,
+    chosen: random.Random,
+    part: tuple[int, int],
+    *,
+    full: bool,
 ) -> Iterator[Result]:
-    """Every point of the stories, in random order."""
+    """Every point of the stories, or a part of them, in random order."""
     play = crashes.Play(registry, directory / "trace")
     stories = list(crashes.STORIES) if full else ["deploy", "unhealthy"]
     try:
@@ -57,7 +62,8 @@ def crash_campaign(
         ups = crashes.UPS[story] if full else 1
         points += crashes.during(story, ups) if full or story == "deploy" else ()
     chosen.shuffle(points)
-    yield from crashes.run(registry, directory, points)
+    number, parts = part
+    yield from crashes.run(registry, directory, points[number - 1 :: parts])
 
 
 def outage_campaign(registry: TestRegistry, directory: Path, *, full: bool) -> Iterator[Result]:
@@ -110,7 +116,8 @@ def main() -> int:
     full = arguments.full
     try:
         if "crash" in arguments.only:
-            tell(crash_campaign(registry, directory, chosen, full=full), collected)
+            found = crash_campaign(registry, directory, chosen, arguments.part, full=full)
+            tell(found, collected)
         if "outage" in arguments.only:
             tell(outage_campaign(registry, directory, full=full), collected)
         if "schedule" in arguments.only:
@@ -125,8 +132,20 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="every story and victim; 30 s outages")
     parser.add_argument("--seed", type=int, default=1, help="order of the points, and schedules")
+    parser.add_argument(
+        "--part",
+        type=_part,
+        default=(1, 1),
+        metavar="K/N",
+        help="of the points of `crash` only the K-th of N parts, for a machine that is shared",
+    )
     parser.add_argument("--only", nargs="+", choices=CAMPAIGNS, default=CAMPAIGNS)
     return parser.parse_args()
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, parts = text.partition("/")
+    return int(number), int(parts)
 
 
 def _write(collected: list[Result], arguments: argparse.Namespace) -> None:
