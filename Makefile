@@ -52,8 +52,8 @@ test-fast: venv ## the tests that need no engine
 demo: venv ## the main job, live; KEEP=1 leaves it running
 	$(MACHINE) $(BIN)/python dev/demo.py $(if $(KEEP),--keep)
 
-bench: venv ## push to healthy, against the floor and the polling loop
-	$(MACHINE) $(BIN)/python dev/bench.py
+bench: venv ## push to healthy, deliveries under load, memory: each against something; QUICK=1
+	$(MACHINE) $(BIN)/python dev/bench.py $(if $(QUICK),--quick)
 
 bench-receive: venv ## deliveries per second, against a bare view; SOAK=1 adds 100,000 for memory
 	$(BIN)/python dev/bench_receive.py $(if $(SOAK),--soak)

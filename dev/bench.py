@@ -1,138 +1,108 @@
-"""How long from a push to a healthy container: `make bench`.
+"""What it costs and how long it takes: `make bench`, `make bench QUICK=1`.
 
-Every round brings one image of its own to service in each way (testbed/contenders), in an order
-that moves by one from round to round, so that what else the machine does hits all alike. The
-pushing itself is not part of the time. Repeated for a healthcheck interval of 1 s and for Docker's
-default of 30 s; there `compose up --wait` takes 31 s, so it gets two rounds only.
+Every part compares the launcher with something in the same run, in turns, so that read as ratios
+the figures hold on a machine that does other things beside (see figures/). Prints tables, and
+writes every sample to bench/results/<UTC date and time>.json with a picture of the medians beside
+it, .svg. The exit status is 0 whether or not a target was met, and 1 when something did not work.
 
-Prints a table, and writes every sample to bench/results/ (which git ignores: numbers belong to a
-machine) as `<UTC date and time>.json`. The exit status is 0 whether or not the target was met, and
-1 when something did not work.
+A part that is to be added is a module in figures/ and a line in PARTS.
 """
 
 import argparse
 import json
 import os
-import random
-import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import mkdtemp
 
-from testbed.contenders.by_compose import ByCompose
-from testbed.contenders.by_hand import ByHand
-from testbed.contenders.by_launcher import ByLauncher
-from testbed.contenders.by_polling import ByPolling
-from testbed.contenders.contest import Contender, NotServedError, Project, Sample
+from figures import alone, deploy, flood, receiving
+from figures.figure import Figure
+from figures.picture import draw
+from testbed.contenders.contest import NotServedError
 from testbed.description import describe_machine
 from testbed.images import TestRegistry
-from testbed.measures import TARGET, Series
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
-INTERVALS = (1.0, 30.0)
-SLOW = 5.0
-SLOW_ROUNDS = 2
+Part = Callable[[TestRegistry, bool, int], Figure]
 
 
-def contenders(
-    registry: TestRegistry, directory: Path, interval: float, rounds: int
-) -> list[Contender]:
-    """Every way, each with a project of its own."""
-
-    def project(name: str) -> Project:
-        return Project(registry, directory, f"bench-{os.getpid()}-{interval:g}s-{name}", interval)
-
-    return [
-        ByLauncher(project("launcher")),
-        ByHand(project("floor")),
-        ByPolling(project("polling"), rounds),
-        ByCompose(project("compose")),
-    ]
+def _deploy(registry: TestRegistry, quick: bool, rounds: int) -> Figure:
+    if quick:
+        return deploy.measure(registry, min(2, rounds), deploy.INTERVALS[:1])
+    return deploy.measure(registry, rounds, deploy.INTERVALS)
 
 
-def measure(registry: TestRegistry, interval: float, rounds: int) -> Series:
-    """All rounds at one interval."""
-    series = Series(interval)
-    directory = Path(mkdtemp(prefix="webhook-launcher-bench-"))
-    ways = contenders(registry, directory, interval, rounds)
-    try:
-        for way in ways:
-            way.start()
-            way.bring(way.project.push())  # the first has nothing to replace, so it is not kept
-        for number in range(rounds):
-            turn: dict[str, Sample] = {}
-            for way in ways[number % len(ways) :] + ways[: number % len(ways)]:
-                if isinstance(way, ByCompose) and interval > SLOW and number >= SLOW_ROUNDS:
-                    continue
-                if not isinstance(way, ByPolling):  # which waits for a moment of its own
-                    _let_pass(interval)
-                turn[way.name] = way.bring(way.project.push())
-                series.add(way.name, turn[way.name])
-            _tell(f"interval {interval:g} s, round {number + 1}/{rounds}", turn)
-    except NotServedError as error:
-        raise NotServedError(f"{error} (what it left is in {directory})") from error
-    finally:
-        for way in ways:
-            way.stop()
-            way.project.clear()
-    shutil.rmtree(directory)  # kept when something did not work: the launcher's log is in it
-    return series
+def _flood(registry: TestRegistry, quick: bool, rounds: int) -> Figure:
+    return flood.measure(registry, 1 if quick else min(5, rounds))
 
 
-def _let_pass(interval: float) -> None:
-    """Push at any moment: rounds in step with the engine's probes meet always the same of them."""
-    time.sleep(random.random() * min(1.0, interval))  # noqa: S311 - no secret
+def _receive(_registry: TestRegistry, quick: bool, _rounds: int) -> Figure:
+    return receiving.measure(1, 1.0) if quick else receiving.measure(3, 2.0)
 
 
-def write(series: list[Series], rounds: int) -> Path:
-    """Keep every sample; the file."""
-    now = datetime.now(UTC)
+def _alone(_registry: TestRegistry, quick: bool, _rounds: int) -> Figure:
+    if quick:
+        return alone.measure(((1, 1), (50, 10)), idle=5.0)
+    return alone.measure(((1, 1), (100, 20), (1000, 100)), idle=20.0)
+
+
+PARTS: dict[str, Part] = {
+    "push_to_healthy": _deploy,
+    "flood": _flood,
+    "receive": _receive,
+    "alone": _alone,
+}
+
+
+def write(figures: list[Figure], quick: bool) -> Path:
+    """Keep every sample, and the picture; the file with the samples."""
+    now, machine = datetime.now(UTC), describe_machine()
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
     document = {
         "at": now.isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "rounds": rounds,
-        "unit": "seconds",
-        "target": TARGET,
-        "series": [one.document() for one in series],
+        "machine": machine,
+        "quick": quick,
+        "unit": "seconds, where none is named",
+        **{figure.name: figure.document for figure in figures},
     }
     path.write_text(json.dumps(document, indent=1) + "\n")
+    caption = (
+        f"{machine['processor']}, {machine['cores']} cores; engine {machine['engine']}, "
+        f"compose {machine['compose']}; {now:%Y-%m-%d}"
+    )
+    panels = [panel for figure in figures for panel in figure.panels]
+    path.with_suffix(".svg").write_text(draw(panels, caption))
     return path
 
 
 def main() -> int:
     """Measure, print, write; 0 unless something did not work."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=10, help="pushes per way and interval")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--rounds", type=int, default=8, help="pushes per way and interval")
+    parser.add_argument("--quick", action="store_true", help="a look at everything in two minutes")
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part")
+    arguments = parser.parse_args()
     registry = TestRegistry(
         os.environ["LAUNCHER_TEST_REGISTRY"], Path(os.environ["LAUNCHER_TEST_BUSYBOX"])
     )
+    began = time.monotonic()
     try:
-        series = [measure(registry, interval, rounds) for interval in INTERVALS]
+        figures = [
+            PARTS[name](registry, arguments.quick, arguments.rounds)
+            for name in arguments.only or PARTS
+        ]
     except (NotServedError, RuntimeError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    path = write(series, rounds)
-    for one in series:
-        print(f"\n{one.table()}")
-    print(
-        "\nThe polling loop has no health to wait for; at 30 s `compose --wait` had "
-        f"{min(rounds, SLOW_ROUNDS)} rounds only.\nEvery sample: {path.relative_to(ROOT)}"
-    )
+    path = write(figures, arguments.quick)
+    for figure in figures:
+        print(f"\n── {figure.name.replace('_', ' ')} ──\n{figure.table}")
+    print(f"\n{time.monotonic() - began:.0f} s. Every sample: {path.relative_to(ROOT)}, and .svg")
     return 0
-
-
-def _tell(turn: str, samples: Mapping[str, Sample]) -> None:
-    shown = ", ".join(
-        f"{name} {(sample.healthy or sample.served) * 1000:.0f}" for name, sample in samples.items()
-    )
-    print(f"{turn}: {shown} ms", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from testbed.launcher import Launcher, fetch, free_port
@@ -130,6 +131,13 @@ class Bare:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
 
+    @property
+    def pid(self) -> int:
+        """Of gunicorn's master."""
+        if self._process is None:
+            raise RuntimeError("it was not started")
+        return self._process.pid
+
     def start(self) -> None:
         """Serve."""
         with self._log.open("ab") as log:
@@ -183,6 +191,11 @@ def _push(port: int, secret: str) -> Request:
         ),
         body,
     )
+
+
+def noise(port: int, secret: str) -> Request:
+    """A delivery to the source `noise` of a launcher, which is a github one."""
+    return replace(_push(port, secret), path="/hooks/noise")
 
 
 def push_body() -> bytes:

@@ -98,7 +98,8 @@ class ByHand:
         label = f"com.docker.compose.project={self.project.name}"
         (listed,) = self._client.containers(filters={"label": label})
         inspected: dict[str, Any] = self._client.inspect_container(listed["Id"])
-        command = inspected["Config"]["Healthcheck"]["Test"][1:]
+        kind, *words = inspected["Config"]["Healthcheck"]["Test"]
+        command = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             made = self._client.exec_create(listed["Id"], command)

@@ -8,6 +8,15 @@ from testbed.launcher import Launcher, ask, github_push
 _SECRET = "a-webhook-secret-for-this-run"  # noqa: S105 - known to this run only
 # Seconds between looks at the delivery; they are part of what is measured.
 _LOOK = 0.005
+_NOISE_WORKLOAD = {
+    "image": "ghcr.io/acme/web",
+    "track": {"tag": "stable"},
+    "compose": {"inline": {"services": {"noise": {}}}, "project": "bench-noise"},
+}
+
+
+def _noise_source(secret: str) -> dict[str, object]:
+    return {"kind": "github", "secret": secret, "workloads": ["noise"]}
 
 
 class ByLauncher:
@@ -15,7 +24,8 @@ class ByLauncher:
 
     name = "launcher"
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, noise: str | None = None) -> None:
+        """`noise` is the secret of a second source, about a workload that nobody deploys."""
         self.project = project
         image = project.image
         project.write(f"{image}:stable")
@@ -28,21 +38,31 @@ class ByLauncher:
                         "kind": "github",
                         "registry": image.partition("/")[0],
                         "secret": _SECRET,
-                    }
+                    },
+                    **({"noise": _noise_source(noise)} if noise else {}),
                 },
                 "workloads": {
                     "web": {
                         "image": image,
                         "track": {"tag": "stable"},
                         "compose": {"file": "compose.yml", "project": project.name},
-                    }
+                    },
+                    **({"noise": _NOISE_WORKLOAD} if noise else {}),
                 },
             },
         )
+        self._noisy = noise is not None
 
     def start(self) -> None:
         """Start the launcher."""
         self._launcher.start()
+        if self._noisy:
+            self._launcher.post("/api/v1/workloads/noise/pause")
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._launcher.port
 
     def bring(self, pushed: Pushed) -> Sample:
         """Post the event; follow the delivery once the port answers."""

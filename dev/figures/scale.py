@@ -43,7 +43,7 @@ class Scale:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def measure(workloads: int, registries: int, *, holes: int = 0, idle: float = 30.0) -> Scale:
+def measure_scale(workloads: int, registries: int, *, holes: int = 0, idle: float = 30.0) -> Scale:
     """Start a launcher with so many workloads, let it look once at each, and watch it idle."""
     with (
         TemporaryDirectory(prefix="wl-scale-") as name,
