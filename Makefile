@@ -53,7 +53,7 @@ demo: venv ## the main job, live; KEEP=1 leaves it running
 	$(MACHINE) $(BIN)/python dev/demo.py $(if $(KEEP),--keep)
 
 bench: venv ## push to healthy, deliveries under load, memory: each against something; QUICK=1
-	$(MACHINE) $(BIN)/python dev/bench.py $(if $(QUICK),--quick)
+	$(MACHINE) $(BIN)/python dev/bench.py $(if $(QUICK),--quick) $(if $(PUBLISH),--publish)
 
 bench-receive: venv ## deliveries per second, against a bare view; SOAK=1 adds 100,000 for memory
 	$(BIN)/python dev/bench_receive.py $(if $(SOAK),--soak)

@@ -3,7 +3,8 @@
 Every part compares the launcher with something in the same run, in turns, so that read as ratios
 the figures hold on a machine that does other things beside (see figures/). Prints tables, and
 writes every sample to bench/results/<UTC date and time>.json with a picture of the medians beside
-it, .svg. The exit status is 0 whether or not a target was met, and 1 when something did not work.
+it, .svg; with --publish to published.json and published.svg, which the documentation tells of. The
+exit status is 0 whether or not a target was met, and 1 when something did not work.
 
 A part that is to be added is a module in figures/ and a line in PARTS.
 """
@@ -57,11 +58,11 @@ PARTS: dict[str, Part] = {
 }
 
 
-def write(figures: list[Figure], quick: bool) -> Path:
+def write(figures: list[Figure], *, quick: bool, publish: bool) -> Path:
     """Keep every sample, and the picture; the file with the samples."""
     now, machine = datetime.now(UTC), describe_machine()
     RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
+    path = RESULTS / ("published.json" if publish else f"{now:%Y%m%dT%H%M%SZ}.json")
     document = {
         "at": now.isoformat(timespec="seconds"),
         "machine": machine,
@@ -85,7 +86,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=8, help="pushes per way and interval")
     parser.add_argument("--quick", action="store_true", help="a look at everything in two minutes")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part")
+    parser.add_argument("--publish", action="store_true", help="as the run that is documented")
     arguments = parser.parse_args()
+    if arguments.publish and (arguments.quick or arguments.only):
+        parser.error("what is published is a whole run")
     registry = TestRegistry(
         os.environ["LAUNCHER_TEST_REGISTRY"], Path(os.environ["LAUNCHER_TEST_BUSYBOX"])
     )
@@ -98,7 +102,7 @@ def main() -> int:
     except (NotServedError, RuntimeError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    path = write(figures, arguments.quick)
+    path = write(figures, quick=arguments.quick, publish=arguments.publish)
     for figure in figures:
         print(f"\n── {figure.name.replace('_', ' ')} ──\n{figure.table}")
     print(f"\n{time.monotonic() - began:.0f} s. Every sample: {path.relative_to(ROOT)}, and .svg")

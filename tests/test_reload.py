@@ -14,7 +14,7 @@ from werkzeug.test import Client
 
 from tests.builders import CONFIGURATION, LEFT_OUT, changed
 from tests.receipts import KEY
-from webhook_launcher.adapters.engine import Engine
+from webhook_launcher.adapters.engine import Connection, Engine
 from webhook_launcher.attempt import Outcome
 from webhook_launcher.config import Settings, load
 from webhook_launcher.core.errors import JournalError
@@ -263,3 +263,21 @@ def test_it_begins_when_the_disk_can_be_written(
     until(lambda: stage.http.get("/readyz").status_code == 200)
     [then] = stage.ask("web")
     until(lambda: stage.status(then) is Status.SUCCESS)
+
+
+def test_the_sockets_to_the_engine_are_closed_with_what_used_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A soak with reloads by chance held more of them after each."""
+    closed: list[Connection] = []
+    close = Connection.close
+
+    def noted(connection: Connection) -> None:
+        closed.append(connection)
+        close(connection)
+
+    monkeypatch.setattr(Connection, "close", noted)
+    old = stage.running._service.connection
+    stage.reload({"parallel": 3})
+    until(lambda: any(one is old for one in closed))
+    assert not any(one is stage.running._service.connection for one in closed)

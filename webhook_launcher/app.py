@@ -83,6 +83,7 @@ class Service:
     app: Flask
     journal: Journal
     registry: RegistryClient
+    connection: Connection
     worker: Worker
     pollers: Sequence[Loop]
     workers: Sequence[Loop]
@@ -106,7 +107,7 @@ class Service:
         """Once it has halted: what its loops left goes to whoever comes after them."""
         for intent in self.worker.unsettled:
             self.journal.intents.give_back(intent)
-        self.registry.close()
+        self._disconnect()
 
     def stop(self, deadline: float) -> None:
         """Stop by the monotonic deadline: pollers, then workers."""
@@ -115,7 +116,12 @@ class Service:
                 loop.stop()
             for loop in loops:
                 loop.join(deadline)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Close what is kept open; a request that is still being answered opens it anew."""
         self.registry.close()
+        self.connection.close()
 
 
 def build(settings: Settings, clock: Clock | None = None, opened: Journal | None = None) -> Service:
@@ -133,7 +139,8 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
     )
     registry, credentials = _registry(settings, clock)
     tracker = Tracker(_run_for_user, registry)
-    engine = Engine(Connection(os.environ), clock, credentials)
+    connection = Connection(os.environ)
+    engine = Engine(connection, clock, credentials)
     compose = Compose(run, settings.state, os.environ)
     rollout = Rollout(
         engine,
@@ -211,7 +218,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
         },
         partial(may_send, settings.sources),
     )
-    return Service(settings, app, journal, registry, worker, pollers, workers)
+    return Service(settings, app, journal, registry, connection, worker, pollers, workers)
 
 
 def examine(settings: Settings, clock: Clock | None = None) -> Checkup:

@@ -159,3 +159,28 @@ def test_no_descriptor_is_left_open(engine: Engine, faulty: FaultyEngine) -> Non
         with pytest.raises(EngineUnavailableError):
             engine.ping()
     assert opened() == before
+
+
+def unix_sockets() -> int:
+    """How many of this process's descriptors are sockets."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found += str(entry.readlink()).startswith("socket:")
+        except OSError:
+            continue  # the one that lists them
+    return found
+
+
+def test_a_client_keeps_one_socket_whatever_it_asks(faulty: FaultyEngine, engine: Engine) -> None:
+    """Every container's id makes another URL: a soak held 280 sockets after ten minutes."""
+    faulty.answers["/json"] = lambda exchange: exchange.answer(200, {"Config": {"Tty": False}})
+    faulty.answers["/logs"] = lambda exchange: exchange.answer(200, {})
+    with faulty.up():
+        engine.ping()
+        before = unix_sockets()
+        for number in range(20):
+            engine.logs(f"{number:064x}")
+        assert len(faulty.asked("/json")) == 20
+        # At the fake's end there is one more for each of ours.
+        assert unix_sockets() <= before + 2

@@ -10,6 +10,7 @@ import requests
 import urllib3
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound, create_api_error_from_http_exception
+from docker.transport import UnixHTTPAdapter
 from docker.utils import kwargs_from_env
 
 from webhook_launcher.core.errors import EngineError, EngineUnavailableError
@@ -24,11 +25,30 @@ _AWAY = (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError)
 __all__ = ["APIError", "Client", "Connection", "NotFound"]
 
 
+class _OneSocket(UnixHTTPAdapter):
+    """Keeps one idle socket. The SDK's keeps a pool for each URL, and every id makes another URL.
+
+    So each of our clients would hold 25 sockets, of which hardly one was used twice.
+    """
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:  # noqa: ARG002 - the SDK's
+        """The one pool, whatever is asked."""
+        return super().get_connection("http+docker://engine", proxies)
+
+
 class Client(APIClient):
     """The SDK's client with time limits and raw streams, which its own methods do not offer."""
 
     # Of the engine behind it, once asked.
     platform: Platform | None = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        before = self.adapters.get("http+docker://")
+        if isinstance(before, UnixHTTPAdapter):
+            before.close()
+            self._custom_adapter = _OneSocket(before.socket_path, before.timeout, max_pool_size=1)
+            self.mount("http+docker://", self._custom_adapter)
 
     def open_stream(
         self,
