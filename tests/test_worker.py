@@ -156,6 +156,7 @@ class TestTrying:
             "EngineUnavailableError",
             "NotRipeError",
             "NotSignedYetError",
+            "NotTogetherYetError",
             "ProjectBusyError",
             "PullError",
             "QueueFullError",

@@ -72,7 +72,8 @@ class Admission:
 
     def sight(self, image: Image) -> None:
         """Note that the registry has this digest: from now on it ages."""
-        self._kept.sighted(image, self._clock.now())
+        for one in image.each:
+            self._kept.sighted(one, self._clock.now())
 
     def admit(self, workload: Workload, candidate: Candidate, platform: Platform) -> Release:
         """A release, its evidence kept. Raises PolicyRefusedError, and what looking raises."""
@@ -117,9 +118,15 @@ class Admission:
         if Need.STANDING not in questions(workload.policies):
             return evidence
         superseded = self._kept.superseded(workload.name, candidate.image)
-        current = candidate.state.current
-        facts = None if current is None else self._facts_of(workload, current, platform)
-        return replace(evidence, standing=Standing(superseded, facts))
+        standings = []
+        for one in candidate.each:
+            current = one.state.current
+            facts = None if current is None else self._facts_of(workload, current, platform)
+            standings.append(Standing(superseded, facts))
+        if not evidence.parts:
+            return replace(evidence, standing=standings[0])
+        pairs = zip(evidence.parts, standings, strict=True)
+        return Evidence(parts=tuple(replace(part, standing=it) for part, it in pairs))
 
     def _facts_of(self, workload: Workload, current: Image, platform: Platform) -> Facts | None:
         """As they were kept when it was admitted, or by its digest from the registry."""
@@ -133,6 +140,8 @@ class Admission:
 
     def _look(self, workload: Workload, image: Image, platform: Platform) -> Evidence:
         """Ask for what the policies need, and nothing else."""
+        if image.parts:
+            return Evidence(parts=tuple(self._look(workload, one, platform) for one in image.parts))
         asked = questions(workload.policies)
         checks = sorted((q for q in asked if isinstance(q, Check)), key=lambda check: check.argv)
         facts, attachments, answers = None, None, {}

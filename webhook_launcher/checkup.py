@@ -182,7 +182,8 @@ class Checkup:
         """Its compose project, and how its containers stop."""
         check, project = f"workload {workload.name}", workload.project
         try:
-            services = self._compose.services(project, workload.repository)
+            found = [self._compose.services(project, one) for one in workload.repositories]
+            services = [service for part in found for service in part]
             deaf = self._engine.deaf_containers(project.name, services) if reachable else ()
         except LauncherError as error:
             return _failed(check, error)
@@ -214,7 +215,8 @@ class Checkup:
     def _of_registries(self) -> Iterator[Finding]:
         by_host: dict[str, list[Workload]] = defaultdict(list)
         for workload in self._workloads:
-            by_host[workload.repository.registry].append(workload)
+            for host in {one.registry: None for one in workload.repositories}:
+                by_host[host].append(workload)
         for host, workloads in by_host.items():
             yield from self._of_registry(host, workloads)
 
@@ -225,7 +227,9 @@ class Checkup:
             try:
                 if (reference := self._tracker.reference(workload)) is None:
                     continue  # follows nothing: only a deploy event says what to ask for
-                self._registry.head(reference)
+                for one in workload.members(reference):
+                    if one.repository.registry == host:
+                        self._registry.head(one)
                 answered.append(workload.name)
                 if len(answered) == 1:
                     self._note_date(reference)

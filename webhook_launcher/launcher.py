@@ -169,9 +169,9 @@ class Launcher:
         if workload.keep is None:
             return
         state = self._workloads.state(workload.name)
-        ours = {image.digest for image in (state.current, state.previous) if image}
-        newest = self._deployments.released(workload.name, workload.keep)
-        self._rollout.tidy(workload, ours | {*newest})
+        ours = [image for image in (state.current, state.previous) if image]
+        ours += self._deployments.released(workload.name, workload.keep)
+        self._rollout.tidy(workload, {part.digest for image in ours for part in image.each})
 
     def _after(self, workload: Workload, done: Deployment, stopwatch: Stopwatch) -> Deployment:
         try:

@@ -75,6 +75,9 @@ class Placement:
 
     def _may_mount_relatively(self, workload: Workload) -> bool:
         try:
-            return self._compose.mounts_relatively(workload.project, workload.repository)
+            return any(
+                self._compose.mounts_relatively(workload.project, one)
+                for one in workload.repositories
+            )
         except LauncherError:
             return True  # not known: better said in vain than found out by a service

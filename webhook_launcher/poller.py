@@ -251,9 +251,13 @@ class Poller:
             reference = self._asked(host, lambda: self._tracker.reference(workload))
         else:
             reference = self._tracker.reference(workload)
-        if reference is None or reference.digest is not None:
-            return reference
-        return reference.at(self._asked(host, partial(self._registry.head, reference)))
+        if reference is None:
+            return None
+
+        def digest_of(one: Reference) -> Digest:
+            return one.digest or self._asked(host, partial(self._registry.head, one))
+
+        return reference.at(workload.identity(reference, digest_of))
 
     def _asked(self, host: str, question: Callable[[], T]) -> T:
         """What a registry answers, unless it is left alone for now."""

@@ -44,7 +44,7 @@ class Deployments(Protocol):
     def concluded(self, intent_id: str) -> Deployment | None:
         """The attempt by which an intent came to its end."""
 
-    def released(self, workload: str, count: int) -> list[Digest]:
+    def released(self, workload: str, count: int) -> list[Image]:
         """The newest releases that ran, newest first."""
 
     def in_doubt(self, workload: str) -> bool:

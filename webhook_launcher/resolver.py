@@ -17,7 +17,15 @@ from webhook_launcher.core.errors import (
     ManifestNotFoundError,
     NoPreviousReleaseError,
 )
-from webhook_launcher.core.model import Action, Image, Intent, Platform, Trust, WorkloadState
+from webhook_launcher.core.model import (
+    Action,
+    Image,
+    Intent,
+    Platform,
+    Trust,
+    WorkloadState,
+    as_one,
+)
 from webhook_launcher.core.reference import Digest, Reference
 from webhook_launcher.core.workload import Workload
 
@@ -77,7 +85,7 @@ class Resolver:
         if wish.action is Action.DEPLOY and wish.reference is not None:
             # Looked at first: a push that comes while this deploys must count as newer.
             tracked = self._tracked_now(workload)
-            image = self._registry.image(wish.reference, platform, patience=self._patience(intent))
+            image = self._image(workload, wish.reference, platform, state, self._patience(intent))
             same = wish.reference == workload.tracked
             return Resolution(image, image.digest if same else tracked)
         return self._look(workload, intent, state, platform)
@@ -114,11 +122,45 @@ class Resolver:
         """The reference, or what runs when that has the newer tag of the series."""
         if state.current is not None and workload.newer(state.current.reference, reference):
             return Resolution(state.current, None)
-        image = self._expected(reference, intent, state, platform)
+        image = self._expected(workload, reference, intent, state, platform)
         return Resolution(image, image.digest)
 
+    def _image(
+        self,
+        workload: Workload,
+        reference: Reference,
+        platform: Platform,
+        state: WorkloadState,
+        patience: float = 0.0,
+    ) -> Image:
+        """The image of a reference and, of a workload with several, the others beside it.
+
+        They are those of the same tag; a reference by digest alone moves its own image and leaves
+        the others as they are.
+        """
+        running = state.current.each if state.current else ()
+        current = {one.reference.repository: one for one in running}
+        found = []
+        for one in workload.members(reference):
+            if one.tag is None and one.digest is None:
+                if one.repository not in current:
+                    raise CommandError(
+                        f"{reference} has no tag, and what of {one.repository} is to run with it "
+                        "is not known",
+                        advice=f"Name a tag: {reference.repository}:TAG@{reference.digest}.",
+                    )
+                found.append(current[one.repository])
+            else:
+                found.append(self._registry.image(one, platform, patience=patience))
+        return as_one(found)
+
     def _expected(
-        self, reference: Reference, intent: Intent, state: WorkloadState, platform: Platform
+        self,
+        workload: Workload,
+        reference: Reference,
+        intent: Intent,
+        state: WorkloadState,
+        platform: Platform,
     ) -> Image:
         """The tracked image; waits a little for a registry that still answers as before the push.
 
@@ -126,21 +168,21 @@ class Resolver:
         the newer push wins). It may not go on saying what it said before D.
         """
         patience = self._patience(intent)
-        image = self._registry.image(reference, platform, patience=patience)
+        image = self._image(workload, reference, platform, state, patience)
         said = intent.wish.reference
         named = said.digest if said is not None and said.tag == reference.tag else None
         before = {state.tracked, state.current.digest if state.current else None}
         deadline = self._clock.monotonic() + patience
-        while named is not None and image.digest != named and image.digest in before:
+        while named is not None and image.each[0].digest != named and image.digest in before:
             if self._clock.monotonic() >= deadline:
                 raise DigestMismatchError(
                     f"the event says {reference} is {named}, "
-                    f"the registry still answers {image.digest}",
+                    f"the registry still answers {image.each[0].digest}",
                     advice="If the event is late or repeated, nothing is to be done; "
                     "else the poll finds the image once the registry serves it.",
                 )
             self._clock.sleep(_STEP)
-            image = self._registry.image(reference, platform)
+            image = self._image(workload, reference, platform, state)
         return image
 
     def _tracked_now(self, workload: Workload) -> Digest | None:
@@ -152,7 +194,7 @@ class Resolver:
             reference = self._tracker.reference(workload)
             if reference is None:
                 return None
-            return reference.digest or self._registry.head(reference)
+            return workload.identity(reference, lambda one: one.digest or self._registry.head(one))
         except LauncherError as error:
             _log.info(
                 "tracked reference not known",

@@ -16,7 +16,7 @@ from webhook_launcher.core.errors import (
     EngineUnavailableError,
     UnhealthyWorkloadError,
 )
-from webhook_launcher.core.model import Image, Platform
+from webhook_launcher.core.model import Image, Platform, as_one
 from webhook_launcher.core.policy import Release
 from webhook_launcher.core.reference import Digest, Reference, Repository
 from webhook_launcher.core.workload import ComposeProject, HealthSettings, Workload
@@ -153,7 +153,12 @@ class Rollout:
 
     def runs(self, workload: Workload, image: Image) -> bool:
         """True when every replica of the workload's services runs, from exactly this image."""
-        wanted = self._compose.replicas(workload.project, workload.repository)
+        if {one.reference.repository for one in image.each} != {*workload.repositories}:
+            return False  # the configuration has another set of images now
+        return all(self._part_runs(workload, one) for one in image.each)
+
+    def _part_runs(self, workload: Workload, image: Image) -> bool:
+        wanted = self._compose.replicas(workload.project, image.reference.repository)
         found = self._engine.containers(workload.project.name, tuple(wanted))
         running = [c for c in found if c.running]
         there = Counter(c.service for c in running)
@@ -171,9 +176,12 @@ class Rollout:
 
     def adopt(self, workload: Workload) -> Image | None:
         """What ran before we came: the release to return to when the first one fails."""
-        return self._engine.adopted(
-            workload.project.name, self._services(workload), workload.repository
-        )
+        found = []
+        for repository in workload.repositories:
+            services = self._compose.services(workload.project, repository)
+            found.append(self._engine.adopted(workload.project.name, services, repository))
+        images = [image for image in found if image is not None]
+        return as_one(images) if len(images) == len(found) else None
 
     def prepare(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
         """`before` hooks, pull, keep-tag. The old release is untouched when this raises."""
@@ -184,9 +192,12 @@ class Rollout:
     def fetch(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
         """Have the image on the engine, safe from pruning until it runs. Raises PullError."""
         with stopwatch.step("pull"):
-            if self._engine.pull(release.image):
-                self._engine.keep_pulled(release.image, workload.project.name, workload.name)
-            self._engine.keep(release.image, workload.project.name, workload.name, "next")
+            for number, image in enumerate(release.image.each):
+                if self._engine.pull(image):
+                    self._engine.keep_pulled(image, workload.project.name, workload.name)
+                self._engine.keep(
+                    image, workload.project.name, workload.name, _slot("next", number)
+                )
 
     def switch(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
         """Pin, sweep, up, gate. The old containers may be gone when this raises.
@@ -195,10 +206,11 @@ class Rollout:
         ComposeError or UnhealthyWorkloadError when the release cannot be made to run.
         """
         with stopwatch.step("up"):
-            services = self._services(workload)
-            self._compose.pin(workload.project, release.pinned, services)
+            for image in release.image.each:
+                services = self._compose.services(workload.project, image.reference.repository)
+                self._compose.pin(workload.project, image.pinned, services)
         try:
-            self._up(workload, release, services, stopwatch)
+            self._up(workload, release, stopwatch)
         except (ComposeError, UnhealthyWorkloadError) as error:
             if isinstance(error, UnhealthyWorkloadError) and not error.disturbed:
                 raise
@@ -206,16 +218,10 @@ class Rollout:
             _log.warning(
                 "switching once more", extra={"workload": workload.name, "detail": str(error)}
             )
-            self._up(workload, release, services, stopwatch)
+            self._up(workload, release, stopwatch)
 
-    def _up(
-        self,
-        workload: Workload,
-        release: Release,
-        services: Sequence[str],
-        stopwatch: Stopwatch,
-    ) -> None:
-        project = workload.project
+    def _up(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
+        project, services = workload.project, self._services(workload)
         since = self._clock.now()
         with stopwatch.step("up"):
             self._engine.sweep(project.name)
@@ -226,7 +232,12 @@ class Rollout:
                 raise
             self._engine.name(project.name)
         with stopwatch.step("gate"):
-            self._gate.wait(project.name, services, release.image, workload.health, since)
+            for image in release.image.each:
+                of_it = self._compose.services(project, image.reference.repository)
+                self._gate.wait(project.name, of_it, image, workload.health, since)
+            if release.image.parts and not self.runs(workload, release.image):
+                # While one was waited for, another that had been healthy stopped.
+                raise UnhealthyWorkloadError("not all of its images run any more")
 
     def commit(self, workload: Workload, image: Image, previous: Image | None) -> None:
         """Move the keep-tags: the current and the previous image survive pruning."""
@@ -242,9 +253,13 @@ class Rollout:
     def tidy(self, workload: Workload, kept: Collection[Digest]) -> None:
         """Remove the images of former releases; that is never a reason to fail."""
         try:
-            gone = self._engine.remove_former(
-                workload.project.name, workload.name, workload.repository, kept
-            )
+            gone = [
+                image
+                for repository in workload.repositories
+                for image in self._engine.remove_former(
+                    workload.project.name, workload.name, repository, kept
+                )
+            ]
         except EngineError as error:
             _log.warning(
                 "images not removed", extra={"workload": workload.name, "detail": str(error)}
@@ -260,7 +275,9 @@ class Rollout:
         self._engine.remove([container.id for container in found])
 
     def _services(self, workload: Workload) -> tuple[str, ...]:
-        return self._compose.services(workload.project, workload.repository)
+        """Those of all its images."""
+        found = [self._compose.services(workload.project, one) for one in workload.repositories]
+        return tuple(sorted({service for services in found for service in services}))
 
     def _run_hooks(
         self, workload: Workload, image: Image, commands: Sequence[Sequence[str]], moment: str
@@ -269,14 +286,15 @@ class Rollout:
             commands,
             workload.hooks.timeout,
             workload=workload.name,
-            reference=image.reference.at(image.digest),
+            reference=image.each[0].reference.at(image.each[0].digest),
             moment=moment,
         )
 
     def _keep(self, workload: Workload, image: Image, slot: str) -> None:
         """A release that runs, proved, does not fail because its image cannot be tagged."""
         try:
-            self._engine.keep(image, workload.project.name, workload.name, slot)
+            for number, one in enumerate(image.each):
+                self._engine.keep(one, workload.project.name, workload.name, _slot(slot, number))
         except EngineUnavailableError:
             raise
         except EngineError as error:  # such as: somebody pruned it; a rollback pulls it again
@@ -284,3 +302,8 @@ class Rollout:
                 "image not kept",
                 extra={"workload": workload.name, "image": image.pinned, "detail": str(error)},
             )
+
+
+def _slot(name: str, number: int) -> str:
+    """The keep-tag of the n-th image of a release; there is seldom more than one."""
+    return f"{name}-{number}" if number else name

@@ -28,7 +28,7 @@ def candidate(
     """An image that the built-in policies admit, unless told otherwise."""
     return Candidate(
         "web",
-        parse_repository("ghcr.io/acme/web"),
+        (parse_repository("ghcr.io/acme/web"),),
         image or image_of(STABLE, A),
         action,
         Origin(trust, "somebody"),
@@ -157,7 +157,9 @@ class TestPolicies:
         image = image_of(STABLE, A)
         state = WorkloadState("web", quarantined=frozenset({B}))
         judged = web.candidate(image, Action.CHECK, SIGNED, state, START)
-        assert judged == Candidate("web", web.repository, image, Action.CHECK, SIGNED, state, START)
+        assert judged == Candidate(
+            "web", (web.repository,), image, Action.CHECK, SIGNED, state, START
+        )
 
 
 class TestJudging:

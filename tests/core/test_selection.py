@@ -13,13 +13,13 @@ D1 = Digest("sha256:" + "1" * 64)
 D2 = Digest("sha256:" + "2" * 64)
 SIGNED = Origin(Trust.SIGNED, "ci", "d1", "key")
 TOKEN = Origin(Trust.TOKEN, "hub", "d2", "default")
-WEB = Interest("web", parse_repository("ghcr.io/acme/web"), "stable")
-API = Interest("api", parse_repository("ghcr.io/acme/api"), "stable")
-SCRIPTED = Interest("scripted", parse_repository("ghcr.io/acme/web"))
+WEB = Interest("web", (parse_repository("ghcr.io/acme/web"),), "stable")
+API = Interest("api", (parse_repository("ghcr.io/acme/api"),), "stable")
+SCRIPTED = Interest("scripted", (parse_repository("ghcr.io/acme/web"),))
 RANGE = Interest(
-    "range", parse_repository("ghcr.io/acme/web"), series=SemverTags(parse_range(">=1.2 <2"))
+    "range", (parse_repository("ghcr.io/acme/web"),), series=SemverTags(parse_range(">=1.2 <2"))
 )
-MANUAL = Interest("manual", parse_repository("ghcr.io/acme/web"), follows=False)
+MANUAL = Interest("manual", (parse_repository("ghcr.io/acme/web"),), follows=False)
 EVERY = (WEB, API, SCRIPTED, RANGE, MANUAL)
 
 
@@ -200,7 +200,7 @@ MENTIONS = st.builds(
     Mention,
     st.builds(
         Reference,
-        st.sampled_from([WEB.repository, API.repository, parse_repository("quay.io/x/y")]),
+        st.sampled_from([*WEB.repositories, *API.repositories, parse_repository("quay.io/x/y")]),
         st.none() | TAGS,
         st.none() | st.sampled_from([D1, D2]),
     ),
@@ -217,7 +217,7 @@ def test_a_push_never_deploys_and_never_leaves_its_workload(
     found, reason = select(event(*mentions, trust=origin.trust), EVERY, origin)
     assert bool(found) is not bool(reason)
     assert len({wish.workload for wish in found}) == len(found)
-    repositories = {interest.workload: interest.repository for interest in EVERY}
+    repositories = {interest.workload: interest.repositories[0] for interest in EVERY}
     for wish in found:
         assert wish.action is Action.CHECK
         assert wish.workload != "manual"

@@ -33,8 +33,8 @@ def interest_in(event: Event) -> Interest:
     """A workload that follows what the delivery is about."""
     reference = event.mentions[0].reference
     if reference is None:
-        return Interest("web", parse_repository("ghcr.io/acme/web"), "stable")
-    return Interest("web", reference.repository, reference.tag)
+        return Interest("web", (parse_repository("ghcr.io/acme/web"),), "stable")
+    return Interest("web", (reference.repository,), reference.tag)
 
 
 def accepted(journal: Journal, case: Case, now: datetime) -> Accepted:

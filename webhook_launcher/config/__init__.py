@@ -207,4 +207,4 @@ def _collide(one: Workload, other: Workload) -> bool:
     if one.project.services and other.project.services:
         return bool(set(one.project.services) & set(other.project.services))
     # Without `services` it is those that use the image.
-    return one.repository == other.repository
+    return bool({*one.repositories} & {*other.repositories})

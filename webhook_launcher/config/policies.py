@@ -21,6 +21,7 @@ from webhook_launcher.core.policies import (
     NoDowngrade,
     OfPlatform,
     RequireTrust,
+    SameLabel,
 )
 from webhook_launcher.core.policies.no_downgrade import VERSION_LABEL
 from webhook_launcher.core.policy import Policy
@@ -140,6 +141,11 @@ def _parse_trust(value: Any) -> Trust:
     return Trust.SIGNED
 
 
+def _same_label(item: Section) -> Policy | None:
+    label = item.take("same_label", values.text, None)
+    return SameLabel(label) if label else None
+
+
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "signed_by": read_signed_by,
@@ -147,6 +153,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "require_trust": _require_trust,
         "platform": _platform,
         "labels": _labels,
+        "same_label": _same_label,
         "max_size": _max_size,
         "no_downgrade": _no_downgrade,
         "command": _command,

@@ -1,6 +1,7 @@
 """The `workloads:` section."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
 from webhook_launcher.config.policies import read_policies
 from webhook_launcher.config.track import read_track
+from webhook_launcher.core.reference import Repository
 from webhook_launcher.core.workload import (
     ComposeProject,
     HealthSettings,
@@ -36,9 +38,24 @@ def read_workload(section: Section, name: str, poll: PollSettings) -> Workload:
         rollback=section.take("rollback", values.boolean, True),
         keep=section.take("keep", values.count_or_all, _KEEP),
         policies=read_policies(section),
+        companions=section.take("images", _repositories, ()),
     )
     section.finish()
+    if workload.repository in workload.companions:
+        section.problem("images", "names `image` again; list only the further ones")
+    if workload.companions:
+        project = replace(workload.project, default_image=workload.repository)
+        return replace(workload, project=project)
     return workload
+
+
+def _repositories(value: Any) -> tuple[Repository, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError("must be a list of further images, such as [ghcr.io/acme/worker]")
+    found = tuple(values.repository(item) for item in value)
+    if len({*found}) != len(found):
+        raise ValueError("names one image twice")
+    return found
 
 
 def read_poll(section: Section, default: PollSettings) -> PollSettings:

@@ -24,6 +24,7 @@
     │   ├── UnsupportedManifestError
     │   └── PolicyRefusedError
     │       ├── NotRipeError          retryable: will hold at a known time
+    │       ├── NotTogetherYetError   retryable: one image is pushed before the other
     │       └── NotSignedYetError     retryable: people push first and sign then
     ├── RegistryError                 the registry
     │   ├── RegistryDeniedError       401/403
@@ -259,6 +260,15 @@ class NotRipeError(PolicyRefusedError):
     def __init__(self, policy: str, happened: str, *, until: datetime) -> None:
         super().__init__(policy, happened)
         self.until = until
+
+
+class NotTogetherYetError(PolicyRefusedError):
+    """The images of one workload are not of one build; the other push may be under way."""
+
+    code = "not-together-yet"
+    retryable = True
+    max_attempts = 10
+    default_advice = "Push all images of the release with the same value in that label."
 
 
 class NotSignedYetError(PolicyRefusedError):

@@ -74,6 +74,7 @@ class Evidence:
     answers: Mapping[Check, Answer] = field(default_factory=dict)
     first_seen: datetime | None = None
     standing: Standing | None = None
+    parts: tuple["Evidence", ...] = ()  # of several images that run as one: of each, in order
 
 
 NOTHING_KNOWN = Evidence()

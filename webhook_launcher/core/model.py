@@ -3,10 +3,11 @@
 All are frozen values. Times are aware datetimes in UTC.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 
 from webhook_launcher.core.reference import Digest, Reference
 
@@ -197,16 +198,40 @@ class Image:
     config: Digest | None = None
     media_type: str | None = None
     platform: Platform | None = None
+    parts: tuple["Image", ...] = ()  # of several images that run as one (`as_one`): each of them
+
+    @property
+    def each(self) -> tuple["Image", ...]:
+        """The images that a registry has and an engine runs: this one, or its parts."""
+        return self.parts or (self,)
 
     @property
     def pinned(self) -> str:
-        """`registry/repository@digest`."""
-        return self.reference.at(self.digest).pinned
+        """`registry/repository@digest`; of several, the workload's own `image`."""
+        first = self.each[0]
+        return first.reference.at(first.digest).pinned
 
     @property
     def ids(self) -> frozenset[str]:
         """What an engine may call this image: config digest (overlay2), else D or manifest."""
         return frozenset(str(i) for i in (self.digest, self.manifest, self.config) if i)
+
+
+def as_one(images: Sequence[Image]) -> Image:
+    """Several images that run, fail and come back together; the first is the workload's own.
+
+    Its digest names the combination: it changes with any of them, and no registry has it.
+    """
+    if len(images) == 1:
+        return images[0]
+    first = images[0]
+    return Image(first.reference, identity(one.pinned for one in images), parts=tuple(images))
+
+
+def identity(pinned: Iterable[str]) -> Digest:
+    """The digest of a combination of `registry/repository@digest`, in whatever order."""
+    listed = "\n".join(sorted(pinned))
+    return Digest(f"sha256:{sha256(listed.encode()).hexdigest()}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ a rollback included.
 """
 
 from collections.abc import Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -27,13 +27,33 @@ class Candidate:
     """What the policies judge: an image, for a workload, asked for by somebody, now."""
 
     workload: str
-    repository: Repository  # the only repository this workload may ever run
+    repositories: tuple[Repository, ...]  # the only ones that this workload may ever run
     image: Image
     action: Action
     origin: Origin
     state: WorkloadState
     now: datetime
     evidence: Evidence = NOTHING_KNOWN
+    beside: tuple[Evidence, ...] = ()  # of every image of the same release, if several
+
+    @property
+    def each(self) -> tuple["Candidate", ...]:
+        """One for each image, with its own evidence and beside what it would replace."""
+        if not self.image.parts:
+            return (self,)
+        before = self.state.current.each if self.state.current else ()
+        current = {one.reference.repository: one for one in before}
+        known = self.evidence.parts or (NOTHING_KNOWN,) * len(self.image.parts)
+        return tuple(
+            replace(
+                self,
+                image=part,
+                evidence=evidence,
+                beside=known,
+                state=replace(self.state, current=current.get(part.reference.repository)),
+            )
+            for part, evidence in zip(self.image.parts, known, strict=True)
+        )
 
     @property
     def returns(self) -> bool:
@@ -88,13 +108,14 @@ class FromRepository:
     needs: frozenset[Question] = frozenset()
 
     def verify(self, candidate: Candidate) -> str:
-        """Compare registry and path with the workload's `image`."""
+        """Compare registry and path with the workload's `image` and `images`."""
         asked = candidate.image.reference.repository
-        if asked != candidate.repository:
+        if asked not in candidate.repositories:
+            only = " and ".join(map(str, candidate.repositories))
             raise PolicyRefusedError(
                 self.name,
                 f"{asked} is not the repository of workload {candidate.workload!r}",
-                advice=f"Only {candidate.repository} may run there (`image:` of the workload).",
+                advice=f"Only {only} may run there (`image:` of the workload).",
             )
         return f"it is of {asked}"
 
@@ -122,22 +143,48 @@ BUILT_IN: tuple[Policy, ...] = (FromRepository(), NotQuarantined())
 
 
 def admit(candidate: Candidate, policies: Sequence[Policy]) -> Release:
-    """Run every built-in and configured policy, in order; the first refusal is raised."""
+    """Run every built-in and configured policy, in order; the first refusal is raised.
+
+    Of several images that run as one, each is judged by all of them, and so is the combination:
+    whether it is whole, and whether it failed here before.
+    """
+    if candidate.image.parts:
+        NotQuarantined().verify(candidate)
     held = [
-        Verdict(policy.name, holds=True, said=policy.verify(candidate))
+        Verdict(policy.name, holds=True, said=_named(one, candidate, policy.verify(one)))
+        for one in candidate.each
         for policy in (*BUILT_IN, *policies)
     ]
+    _refuse_part(candidate)
     return Release(candidate.workload, candidate.image, tuple(held), _SEAL)
 
 
 def judge(candidate: Candidate, policies: Sequence[Policy]) -> tuple[Verdict, ...]:
     """What every policy says, refusals included: for people who ask, not for the engine."""
-    return tuple(_verdict(policy, candidate) for policy in (*BUILT_IN, *policies))
+    return tuple(
+        _verdict(policy, one) for one in candidate.each for policy in (*BUILT_IN, *policies)
+    )
 
 
 def questions(policies: Sequence[Policy]) -> frozenset[Question]:
     """What must be looked for before these policies can judge."""
     return frozenset[Question]().union(*(policy.needs for policy in policies))
+
+
+def _refuse_part(candidate: Candidate) -> None:
+    """A release has an image of each repository of the workload: they move together."""
+    found = {one.reference.repository for one in candidate.image.each}
+    if missing := [one for one in candidate.repositories if one not in found]:
+        raise PolicyRefusedError(
+            FromRepository.name,
+            f"the release has no image of {' and '.join(map(str, missing))}, "
+            f"which workload {candidate.workload!r} runs with it",
+        )
+
+
+def _named(one: Candidate, whole: Candidate, said: str) -> str:
+    """Of several images it must be told which one is meant."""
+    return f"{one.image.reference.repository}: {said}" if whole.image.parts else said
 
 
 def _verdict(policy: Policy, candidate: Candidate) -> Verdict:

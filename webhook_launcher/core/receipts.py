@@ -133,15 +133,28 @@ def _opened(envelope: bytes, keys: Mapping[str, PublicKey]) -> tuple[str, dict[s
     match strict_json.loads(payload):
         case {
             "_type": statement_type,
-            "subject": [{"name": str(), "digest": {}}],
+            "subject": list() as subjects,
             "predicateType": predicate_type,
             "predicate": {"sequence": int(number), "deployment": str()} as predicate,
-        } if (statement_type, predicate_type) == (STATEMENT_TYPE, PREDICATE_TYPE) and (
-            number is not True  # which is 1
+        } if (
+            (statement_type, predicate_type) == (STATEMENT_TYPE, PREDICATE_TYPE)
+            and number is not True  # which is 1
+            and _are_subjects(subjects)
         ):
             return key, predicate
         case _:
             raise EnvelopeError(f"it is signed, but no statement of type {PREDICATE_TYPE}")
+
+
+def _are_subjects(subjects: list[Any]) -> bool:
+    """One image, or several of different repositories that run as one."""
+    names = [
+        name
+        for subject in subjects
+        if isinstance(subject, dict) and isinstance(subject.get("digest"), dict)
+        if isinstance(name := subject.get("name"), str)
+    ]
+    return bool(names) and len(names) == len(subjects) == len({*names})
 
 
 def _claim(envelope: bytes) -> str | None:
@@ -161,10 +174,9 @@ def _link(head: Head | None) -> dict[str, str] | None:
 
 def _statement(deployment: Deployment, head: Head | None) -> dict[str, Any]:
     image = deployment.image
-    algorithm, _, digits = image.digest.partition(":")
     return {
         "_type": STATEMENT_TYPE,
-        "subject": [{"name": str(image.reference.repository), "digest": {algorithm: digits}}],
+        "subject": [_subject(one) for one in image.each],
         "predicateType": PREDICATE_TYPE,
         "predicate": _present(
             sequence=head.sequence + 1 if head else 1,
@@ -177,7 +189,8 @@ def _statement(deployment: Deployment, head: Head | None) -> dict[str, Any]:
             rollback=deployment.rollback,
             undoes=deployment.undoes,
             askedBy=_origin(deployment.origin),
-            image=_image(image),
+            image=_image(image.each[0]),
+            beside=[_image(one) for one in image.each[1:]] or None,
             replaced=deployment.previous.pinned if deployment.previous else None,
             policies=_policies(deployment),
             startedOn=_time(deployment.started_at),
@@ -185,6 +198,12 @@ def _statement(deployment: Deployment, head: Head | None) -> dict[str, Any]:
             launcher={"version": __version__},
         ),
     }
+
+
+def _subject(image: Image) -> dict[str, Any]:
+    """A ResourceDescriptor: what the statement is about."""
+    algorithm, _, digits = image.digest.partition(":")
+    return {"name": str(image.reference.repository), "digest": {algorithm: digits}}
 
 
 def _policies(deployment: Deployment) -> list[dict[str, Any]]:

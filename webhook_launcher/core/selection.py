@@ -19,14 +19,14 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What selection needs to know of a workload: its repository and the tags it follows.
+    """What selection needs to know of a workload: its repositories and the tags it follows.
 
     `tag` and `series` are None when only the workload's own command or file knows the tag;
     `follows` is False for `track: none`, which only signed deploy events may move.
     """
 
     workload: str
-    repository: Repository
+    repositories: tuple[Repository, ...]  # its own first
     tag: str | None = None
     series: Series | None = None
     follows: bool = True
@@ -100,10 +100,11 @@ def wish_for(mention: Mention, interest: Interest, origin: Origin) -> Wish:
                 f"workload {interest.workload!r} follows no tag, so the event must name a reference"
             )
         return Wish(interest.workload, Action.CHECK, origin)
-    if reference.repository != interest.repository:
+    if reference.repository not in interest.repositories:
+        own = " or ".join(map(str, interest.repositories))
+        only = "repository" if len(interest.repositories) == 1 else "repositories"
         raise OutOfScopeError(
-            f"{reference} is not in {interest.repository}, "
-            f"the only repository of workload {interest.workload!r}"
+            f"{reference} is not in {own}, the only {only} of workload {interest.workload!r}"
         )
     if reference.tag is None and reference.digest is None:
         raise OutOfScopeError(f"{reference} names neither a tag nor a digest")
@@ -123,7 +124,7 @@ def _pushed(
     if not is_image_tag(reference.tag):
         reasons.append(f"{reference.tag} is a signature or referrers tag, not an image")
         return []
-    same = [i for i in in_scope if i.repository == reference.repository]
+    same = [i for i in in_scope if reference.repository in i.repositories]
     if not same:
         reasons.append(f"no workload in this source's scope runs {reference.repository}")
         return []
@@ -144,7 +145,8 @@ def _touches(interest: Interest, mention: Mention) -> bool:
 
 def _look(interest: Interest, reference: Reference, origin: Origin) -> Wish:
     """The pushed reference goes along when it is followed: the look must not miss it."""
-    exact = reference if interest.names(reference.tag) else None
+    own = reference.repository == interest.repositories[0]
+    exact = reference if own and interest.names(reference.tag) else None
     if exact is not None and origin.trust is not Trust.SIGNED:
         exact = Reference(reference.repository, reference.tag)
     return Wish(interest.workload, Action.CHECK, origin, exact, hint=True)

@@ -1,14 +1,14 @@
 """What a workload is, as configured: its one repository, what it follows, its project."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from webhook_launcher.core.model import Action, Image, Origin, WorkloadState
+from webhook_launcher.core.model import Action, Image, Origin, WorkloadState, identity
 from webhook_launcher.core.policy import Candidate, Policy
-from webhook_launcher.core.reference import Reference, Repository
+from webhook_launcher.core.reference import Digest, Reference, Repository
 from webhook_launcher.core.selection import Interest
 from webhook_launcher.core.series import Series
 
@@ -53,7 +53,8 @@ class ComposeProject:
 
     `directory` is compose's project directory (absolute). `services` empty means: those that use
     the workload's image. `files` empty and no `inline` means: what compose itself would read in
-    `directory`.
+    `directory`. `default_image` is set when the workload has several images: then a listed service
+    belongs to the one that its `image:` names, and an inline one that names none to this.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ComposeProject:
     files: tuple[Path, ...] = ()
     inline: Mapping[str, object] | None = field(default=None, repr=False)  # may hold passwords
     services: tuple[str, ...] = ()
+    default_image: Repository | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,32 @@ class Workload:
     rollback: bool = True
     keep: int | None = 2  # releases whose images stay, current and previous among them; None: all
     policies: tuple[Policy, ...] = field(default=())
+    companions: tuple[Repository, ...] = ()  # further images that move with `repository`
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """Every repository it runs an image of; its own first."""
+        return (self.repository, *self.companions)
+
+    def members(self, reference: Reference) -> tuple[Reference, ...]:
+        """What a reference stands for here: itself, and the other images under the same tag."""
+        return tuple(
+            reference if one == reference.repository else Reference(one, reference.tag)
+            for one in self.repositories
+        )
+
+    def identity(self, reference: Reference, digest_of: Callable[[Reference], Digest]) -> Digest:
+        """The digest of what a reference stands for here, of all its images if they are several."""
+        if not self.companions:
+            return digest_of(reference)
+        return identity(f"{one.repository}@{digest_of(one)}" for one in self.members(reference))
 
     @property
     def interest(self) -> Interest:
         """What selection of events needs to know of this workload."""
         return Interest(
             self.name,
-            self.repository,
+            self.repositories,
             self.track.tag,
             self.track.series,
             self.track.kind is not TrackKind.NONE,
@@ -118,7 +139,7 @@ class Workload:
         self, image: Image, action: Action, origin: Origin, state: WorkloadState, now: datetime
     ) -> Candidate:
         """What the policies judge before the image may run here; no evidence looked for yet."""
-        return Candidate(self.name, self.repository, image, action, origin, state, now)
+        return Candidate(self.name, self.repositories, image, action, origin, state, now)
 
     @property
     def stale_after(self) -> float | None:

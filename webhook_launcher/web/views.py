@@ -1,5 +1,6 @@
 """The core's types as the API shows them. Nothing here may carry a secret."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from webhook_launcher.core.model import (
     Verdict,
     WorkloadState,
 )
+from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.workload import Workload
 
 
@@ -26,12 +28,18 @@ def image(found: Image | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
-        "reference": str(found.reference.at(found.digest)),
+        "reference": _pinned(found.each[0]),
         "digest": found.digest,
         "manifest": found.manifest,
         "config": found.config,
         "platform": str(found.platform) if found.platform else None,
+        "images": [_pinned(one) for one in found.each],
     }
+
+
+def _pinned(one: Image) -> str:
+    """With its tag."""
+    return str(one.reference.at(one.digest))
 
 
 def origin(found: Origin) -> dict[str, Any]:
@@ -108,9 +116,10 @@ def workload(
     return {
         "name": configured.name,
         "image": str(configured.repository),
+        "images": [str(one) for one in configured.repositories],
         "tracked": str(configured.tracked or configured.track),
-        "tracked_now": str(state.found) if state.found else None,
-        "wanted": str(state.wanted) if state.wanted else None,
+        "tracked_now": _shown(state.found, configured),
+        "wanted": _shown(state.wanted, configured),
         "current": image(state.current),
         "previous": image(state.previous),
         "state": _state(state, open_intents, busy=busy),
@@ -125,6 +134,13 @@ def workload(
         },
         "warnings": warnings(configured, state, now),
     }
+
+
+def _shown(reference: Reference | None, configured: Workload) -> str | None:
+    """Of several images the digest is that of their combination, which no registry has."""
+    if reference is None:
+        return None
+    return str(replace(reference, digest=None) if configured.companions else reference)
 
 
 def _state(state: WorkloadState, open_intents: list[Intent], *, busy: bool) -> str:

@@ -27,7 +27,7 @@ def candidate(
     origin = Origin(trust, "ci", secret_id="2026", overrides=overrides)
     return Candidate(
         "web",
-        STABLE.repository,
+        (STABLE.repository,),
         image_of(STABLE, A),
         action,
         origin,

@@ -110,7 +110,11 @@ class Compose:
                 f"compose project {project.name!r} has no service {', '.join(unknown)}",
                 advice=f"Its services are: {', '.join(sorted(model.services))}.",
             )
-        found = project.services or model.running(repository, self._profiles(project))
+        found = model.running(repository, self._profiles(project))
+        if project.services and project.default_image is None:
+            found = project.services
+        elif project.services:
+            found = model.listed(repository, project.services)
         if not found:
             raise ComposeError(
                 f"no service of compose project {project.name!r} uses {repository}",
@@ -125,10 +129,11 @@ class Compose:
         """
         override = self._override(project)
         try:
-            if project.inline is not None:
+            repository = parse_reference(pinned).repository
+            if project.inline is not None and project.default_image in (None, repository):
                 document = completed(project.inline, pinned, project.services)
                 write_json(self._document(project), document)
-            known = self._model(project, parse_reference(pinned).repository).services
+            known = self._model(project, repository).services
             pins = pinned_services(override, known)
             pins.update({name: {"image": pinned} for name in services})
             write_json(override, {"services": pins})
@@ -203,6 +208,7 @@ class Compose:
 
     def _model(self, project: ComposeProject, repository: Repository) -> ProjectModel:
         """The project as compose reads it, profiles included; cached until a file changes."""
+        repository = project.default_image or repository
         state = self._fingerprint(project, repository)
         before, model = self._models.get(project.name, (None, None))
         if model is not None and state is not None and state == before:
@@ -215,7 +221,8 @@ class Compose:
         """What compose makes of the user's files, before any pin."""
         files, document = [str(file) for file in self._files(project)], b""
         if project.inline is not None:
-            draft = completed(project.inline, str(repository), project.services)
+            default = project.default_image or repository
+            draft = completed(project.inline, str(default), project.services)
             files, document = ["-"], json.dumps(draft).encode()
         argv = [*self._base(project, files), "--profile", "*", "config", "--format", "json"]
         return self._finish([*argv, *options], _CONFIG_TIMEOUT, document, _MAX_MODEL)

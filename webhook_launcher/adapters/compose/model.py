@@ -56,6 +56,10 @@ class ProjectModel:
             )
         )
 
+    def listed(self, repository: Repository, names: Collection[str]) -> tuple[str, ...]:
+        """Those of the named services whose image is of `repository`."""
+        return tuple(name for name in names if self.services[name].repository == repository)
+
 
 def mounts_relatively(text: bytes, services: Collection[str]) -> bool:
     """True when one of the services mounts a path relative to the project directory.

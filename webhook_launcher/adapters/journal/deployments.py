@@ -7,8 +7,7 @@ from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.receipts import Receipts
 from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
 from webhook_launcher.adapters.journal.workloads import Workloads
-from webhook_launcher.core.model import Deployment, Status
-from webhook_launcher.core.reference import Digest
+from webhook_launcher.core.model import Deployment, Image, Status
 
 SCHEMA = """
 CREATE TABLE deployments (
@@ -122,16 +121,16 @@ class Deployments:
         )
         return next((attempt for attempt in found if attempt.undoes is None), None)
 
-    def released(self, workload: str, count: int) -> list[Digest]:
-        """The digests of the newest `count` releases that ran, proved, newest first."""
+    def released(self, workload: str, count: int) -> list[Image]:
+        """The images of the newest `count` releases that ran, proved, newest first."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT json_extract(record, '$.image.digest') AS digest FROM deployments "
+                "SELECT record, max(seq) AS newest FROM deployments "
                 "WHERE workload = ? AND status = 'success' "
-                "GROUP BY digest ORDER BY max(seq) DESC LIMIT ?",
+                "GROUP BY json_extract(record, '$.image.digest') ORDER BY newest DESC LIMIT ?",
                 (workload, count),
             ).fetchall()
-        return [Digest(row["digest"]) for row in rows]
+        return [deployment_of(row["record"]).image for row in rows]
 
     def in_doubt(self, workload: str) -> bool:
         """True when the last attempt that touched the workload failed: what runs is not proved."""

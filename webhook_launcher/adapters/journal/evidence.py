@@ -59,7 +59,11 @@ class KeptEvidence:
         return time_of(row["first_seen"]) if row else None
 
     def get(self, workload: str, image: Image) -> Evidence | None:
-        """What was kept of an image that was admitted here."""
+        """What was kept of an image that was admitted here; of several, None if one is missing."""
+        if image.parts:
+            found = [self.get(workload, one) for one in image.parts]
+            parts = tuple(one for one in found if one is not None)
+            return Evidence(parts=parts) if len(parts) == len(found) else None
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT record FROM evidence WHERE workload = ? AND digest = ?",
@@ -74,11 +78,13 @@ class KeptEvidence:
     def keep(self, workload: str, image: Image, evidence: Evidence) -> None:
         """Keep what a return to this image will be judged by; forget what cannot return."""
         state = self._workloads.state(workload)
-        stays = {image.digest, *(one.digest for one in (state.current, state.previous) if one)}
+        may_return = [one for one in (image, state.current, state.previous) if one]
+        stays = {part.digest for one in may_return for part in one.each}
+        known = zip(image.each, evidence.parts or (evidence,), strict=True)
         with self._database.transaction() as connection:
-            connection.execute(
+            connection.executemany(
                 "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?)",
-                (workload, image.digest, json.dumps(_record(evidence))),
+                [(workload, one.digest, json.dumps(_record(its))) for one, its in known],
             )
             rows = connection.execute(
                 "SELECT digest FROM evidence WHERE workload = ?", (workload,)

@@ -46,6 +46,7 @@ def image_record(image: Image | None) -> dict[str, Any] | None:
         "manifest": image.manifest,
         "config": image.config,
         "media_type": image.media_type,
+        "parts": [image_record(part) for part in image.parts],
         "platform": [platform.os, platform.architecture, platform.variant] if platform else None,
     }
 
@@ -60,6 +61,7 @@ def image_of(record: dict[str, Any] | None) -> Image | None:
         manifest=Digest(record["manifest"]) if record["manifest"] else None,
         config=Digest(record["config"]) if record["config"] else None,
         media_type=record["media_type"],
+        parts=tuple(part for part in map(image_of, record["parts"]) if part is not None),
         platform=Platform(*record["platform"]) if record["platform"] else None,
     )
 

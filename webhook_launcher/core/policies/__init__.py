@@ -11,6 +11,7 @@ from webhook_launcher.core.policies.minimum_age import MinimumAge
 from webhook_launcher.core.policies.no_downgrade import NoDowngrade
 from webhook_launcher.core.policies.platform import OfPlatform
 from webhook_launcher.core.policies.require_trust import RequireTrust
+from webhook_launcher.core.policies.same_label import SameLabel
 from webhook_launcher.core.policies.signed_by import SignedBy
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "NoDowngrade",
     "OfPlatform",
     "RequireTrust",
+    "SameLabel",
     "SignedBy",
 ]
