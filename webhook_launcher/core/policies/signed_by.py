@@ -110,7 +110,7 @@ class SignedBy:
             raise OddStatementError(f"signed by {key.id}, but for {statement.digest}")
         if key.expired(candidate.now):
             raise _PassedOverError(f"made by {key.id}, whose time ended {key.not_after:%Y-%m-%d}")
-        if statement.repository not in (None, candidate.repository):
+        if statement.repository not in (None, candidate.image.reference.repository):
             raise _PassedOverError(f"made by {key.id} for {statement.repository}")
         for name, value in self.annotations.items():
             if statement.annotations.get(name) != value:
