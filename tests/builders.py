@@ -27,7 +27,7 @@ from webhook_launcher.sources import KINDS, may_send, receive
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
 from webhook_launcher.web.health import Check
-from webhook_launcher.web.hooks import Intake
+from webhook_launcher.web.reception import Intake
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 D1 = Digest("sha256:" + "1" * 64)
@@ -184,6 +184,8 @@ def edge_in(
             edge.wake,
             settings.limits.body,
             frozenset(kind.name for kind in KINDS.values() if kind.punishes_errors),
+            deliveries_per_minute=settings.limits.deliveries,
+            refused_per_minute=settings.limits.refused,
         ),
         Console(
             settings.admin_token,

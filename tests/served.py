@@ -39,14 +39,14 @@ class Served:
 
     def raw(self, request: bytes) -> bytes:
         """Bytes as no HTTP client would send them, and the first of the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=LONG) as connection:
+        with self.connect() as connection:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            with contextlib.suppress(ConnectionResetError):  # it need not read what it refuses
-                while chunk := connection.recv(65536):
-                    answer += chunk
-            return answer
+            return everything(connection)
+
+    def connect(self) -> socket.socket:
+        """A connection of a client that does what it likes."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=LONG)
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Change the configuration file; nobody is told."""
@@ -83,6 +83,15 @@ class Served:
         return self.process.wait(LONG)
 
 
+def everything(connection: socket.socket) -> bytes:
+    """What the launcher sends until it closes."""
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):  # it need not read what it refuses
+        while chunk := connection.recv(65536):
+            answer += chunk
+    return answer
+
+
 def free_port() -> int:
     """A port of loopback that nobody uses now."""
     with socket.socket() as listener:
@@ -104,10 +113,12 @@ def _configuration(port: int) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(directory: Path, changes: Mapping[str, Any] | None = None) -> Iterator[Served]:
+def serving(
+    directory: Path, changes: Mapping[str, Any] | None = None, *, gunicorn: str = ""
+) -> Iterator[Served]:
     """`webhook-launcher serve`, up and answering; engine and registry are not there.
 
-    Started again in the same directory, it finds its state.
+    Started again in the same directory, it finds its state. `gunicorn` are more arguments for it.
     """
     port = free_port()
     config = directory / "config.yml"
@@ -119,7 +130,12 @@ def serving(directory: Path, changes: Mapping[str, Any] | None = None) -> Iterat
             stdout=file,
             stderr=file,
             cwd=directory,
-            env={**os.environ, "DOCKER_HOST": f"unix://{directory}/no.sock", "NO_PROXY": "*"},
+            env={
+                **os.environ,
+                "DOCKER_HOST": f"unix://{directory}/no.sock",
+                "NO_PROXY": "*",
+                "GUNICORN_CMD_ARGS": gunicorn,
+            },
         )
     made = Served(process, config, port, log)
     try:

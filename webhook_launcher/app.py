@@ -50,7 +50,7 @@ from webhook_launcher.sources import KINDS, may_send, receive
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
 from webhook_launcher.web.health import Check
-from webhook_launcher.web.hooks import Intake
+from webhook_launcher.web.reception import Intake
 from webhook_launcher.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -199,6 +199,9 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
             settings.limits.body,
             frozenset(kind.name for kind in KINDS.values() if kind.punishes_errors),
             _recorder(settings.record),
+            settings.limits.deliveries,
+            settings.limits.refused,
+            settings.limits.request,
         ),
         Console(
             settings.admin_token,
@@ -276,10 +279,12 @@ def _tried_out(settings: Settings) -> StateDirectory:
     return try_out(settings.state)
 
 
-def _recorder(recording: Recording | None) -> Callable[[Source, Delivery, datetime], None]:
+def _recorder(
+    recording: Recording | None,
+) -> Callable[[Source, Delivery, datetime], None] | None:
     """Recording is for debugging: a directory that refuses must not refuse deliveries."""
     if recording is None:
-        return lambda *_: None
+        return None
     recorder = Recorder(recording.directory, recording.keep)
 
     def record(source: Source, delivery: Delivery, now: datetime) -> None:

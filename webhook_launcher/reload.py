@@ -24,6 +24,8 @@ from webhook_launcher.app import Service, build
 from webhook_launcher.config import Settings
 from webhook_launcher.core.errors import ConfigurationError, LauncherError
 from webhook_launcher.loop import Loop
+from webhook_launcher.web import RECEPTION
+from webhook_launcher.web.reception import Reception
 
 _log = logging.getLogger(__name__)
 # Seconds between two looks whether the loops of the configuration before have ended.
@@ -57,6 +59,12 @@ class Running:
     def journal(self) -> Journal:
         """The journal, as the configuration in force sees it."""
         return self._service.journal
+
+    @property
+    def reception(self) -> Reception:
+        """What takes deliveries under the configuration in force, for the worker that serves us."""
+        reception: Reception = self._service.app.extensions[RECEPTION]
+        return reception
 
     @property
     def retiring(self) -> int:

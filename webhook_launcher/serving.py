@@ -109,7 +109,7 @@ class TokenlessLogger(Logger):
 wsgi_app = "webhook_launcher.wsgi:app"
 bind = _address(*_settings.listen)
 workers = 1
-worker_class = "gthread"
+worker_class = "webhook_launcher.web.server.IntakeWorker"
 threads = 16
 preload_app = False
 max_requests = 0  # a worker that restarts would interrupt deployments

@@ -13,6 +13,7 @@ from webhook_launcher.serving import *  # noqa: F403 - the point is to take ever
 from webhook_launcher.serving import bind as _theirs
 
 wsgi_app = "testbed.bare:app"
+worker_class = os.environ.get("BARE_WORKER", "gthread")
 bind = f"{_theirs.rpartition(':')[0]}:{os.environ['BARE_PORT']}"
 _SECRET = os.environ["BARE_SECRET"].encode()
 

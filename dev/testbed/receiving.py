@@ -16,6 +16,7 @@ from testbed.launcher import Launcher, fetch, free_port
 from testbed.load import Request
 
 _READY_SECONDS = 30.0
+_ENDLESS = 1_000_000_000  # it is the speed that is measured, not the limits
 _DIGEST = "sha256:" + "1" * 64
 # The URL templates that GitHub repeats in the `repository` of every event.
 _URLS = [
@@ -77,6 +78,7 @@ class Receiver:
             directory,
             {
                 "poll": {"every": "off"},
+                "limits": {"deliveries": _ENDLESS, "refused": _ENDLESS},
                 "sources": {"ghcr": {"kind": "github", "secret": self._secret}},
                 "workloads": {
                     "web": {

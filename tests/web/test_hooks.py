@@ -216,6 +216,32 @@ def test_a_forged_signature_is_401_whatever_the_body(edge: Edge) -> None:
     assert_problem(edge.http.post("/hooks/ghcr", **broken), 401, "authentication")
 
 
+def test_forged_deliveries_do_not_touch_the_journal(tmp_path: Path) -> None:
+    """Nor the disk under it: a hundred thousand of them must cost no more than their HMACs."""
+    with edge_in(tmp_path, limits={"refused": 3}) as edge:
+        with edge.journal._database.reading() as connection:
+            before = connection.total_changes
+        forged = github(package(), secret="guessed")
+        found = [edge.http.post("/hooks/ghcr", **forged) for _ in range(5)]
+        assert [answer.status_code for answer in found] == [401] * 3 + [429] * 2
+        assert_problem(found[-1], 429, "too-many-refused")
+        assert int(found[-1].headers["Retry-After"]) > 0
+        with edge.journal._database.reading() as connection:
+            assert connection.total_changes == before
+        assert edge.http.post("/hooks/ghcr", **github(package())).status_code == 202
+
+
+def test_a_source_over_its_limit_is_429_until_the_time_it_is_told(tmp_path: Path) -> None:
+    """And another source is not: what is authentic is counted for each by itself."""
+    with edge_in(tmp_path, limits={"deliveries": 2}) as edge:
+        found = [edge.http.post("/hooks/ghcr", **github(package(), f"d{n}")) for n in range(3)]
+        assert [answer.status_code for answer in found] == [202, 202, 429]
+        assert_problem(found[-1], 429, "too-many-deliveries")
+        assert edge.http.post(f"/hooks/hub/{URL_TOKEN}", json=hub_push()).status_code == 202
+        edge.clock.sleep(int(found[-1].headers["Retry-After"]))
+        assert edge.http.post("/hooks/ghcr", **github(package(), "d2")).status_code == 202
+
+
 def test_a_source_that_is_not_configured_is_404(edge: Edge) -> None:
     """With what the path should look like."""
     body = assert_problem(edge.http.post("/hooks/gitlab"), 404, "not-found")

@@ -33,6 +33,7 @@ DEFAULT_PATH = Path("/etc/webhook-launcher/config.yml")
 _STATE = Path("/var/lib/webhook-launcher")
 _LISTEN = ("127.0.0.1", 8080)
 _MAX_FILE = 1024**2
+_UNLIMITED = 1_000_000_000  # a minute: more than anybody can send
 
 
 def load(path: Path, kinds: Mapping[str, Kind]) -> Settings:
@@ -88,6 +89,9 @@ def _limits(top: Section) -> Limits:
     limits = Limits(
         section.take("body", values.size, default.body),
         section.take("pending", values.number(1, 1_000_000), default.pending),
+        section.take("deliveries", values.number(1, _UNLIMITED), default.deliveries),
+        section.take("refused", values.number(1, _UNLIMITED), default.refused),
+        section.take("request", values.duration, default.request),
     )
     section.finish()
     return limits

@@ -11,10 +11,17 @@ from webhook_launcher.core.workload import PollSettings, Workload
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes of one delivery's body; intents that may wait at once."""
+    """Bytes of one delivery's body; intents that may wait at once.
+
+    A minute's authentic deliveries of a source, and refused ones of a client to a source. Seconds
+    that a request may take to arrive.
+    """
 
     body: int = 1024**2
     pending: int = 10_000
+    deliveries: int = 10_000
+    refused: int = 600
+    request: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,15 @@ from collections.abc import Mapping
 from flask import Flask, Response
 
 from webhook_launcher.web import api, handshake, health, hooks, problems, receipts
+from webhook_launcher.web.answer import ALWAYS
+from webhook_launcher.web.reception import Intake, Reception
+
+# Where the application keeps its Reception, for the worker that serves it.
+RECEPTION = "webhook_launcher.reception"
 
 
 def create_app(
-    intake: hooks.Intake,
+    intake: Intake,
     console: api.Console,
     checks: Mapping[str, health.Check],
     may_send: handshake.MaySend = lambda *_: False,
@@ -22,7 +27,8 @@ def create_app(
     problems.install(app)
     # Before the POST of the same paths, whose own OPTIONS would win otherwise.
     app.register_blueprint(handshake.blueprint(may_send))
-    app.register_blueprint(hooks.blueprint(intake))
+    app.extensions[RECEPTION] = reception = Reception(intake)
+    app.register_blueprint(hooks.blueprint(reception))
     app.register_blueprint(api.blueprint(console))
     app.register_blueprint(receipts.blueprint(console.admin_token, console.receipts))
     app.register_blueprint(health.blueprint(checks))
@@ -31,7 +37,5 @@ def create_app(
 
 
 def _never_kept(response: Response) -> Response:
-    """Every answer is about this moment, and none is a document for a browser to guess at."""
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(ALWAYS)
     return response

@@ -32,8 +32,8 @@ from webhook_launcher.core.workload import Workload
 from webhook_launcher.web import views
 from webhook_launcher.web.access import admin_only
 from webhook_launcher.web.body import read_body
-from webhook_launcher.web.hooks import Deliveries
 from webhook_launcher.web.receipts import Receipts
+from webhook_launcher.web.reception import Deliveries
 
 _MAX_PAGE = 500
 _DEFAULT_PAGE = 50

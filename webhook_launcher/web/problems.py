@@ -1,7 +1,8 @@
 """Errors as `application/problem+json` (RFC 9457); the only home of HTTP statuses."""
 
-import json
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -16,6 +17,7 @@ from webhook_launcher.core.errors import (
     UnknownWorkloadError,
     VerificationError,
 )
+from webhook_launcher.web.answer import PROBLEM, Answer
 
 _log = logging.getLogger(__name__)
 # First match wins, so the more special class stands first.
@@ -41,8 +43,9 @@ _ADVICE = {
 }
 _BAD_CREDENTIALS = 401
 _SERVER_FAULT = 500
+_TOO_LARGE = 413
 _LATER = (429, 503)
-_RETRY_AFTER = "30"
+_RETRY_AFTER = 30
 
 
 def status_of(error: LauncherError) -> int:
@@ -53,25 +56,63 @@ def status_of(error: LauncherError) -> int:
     return 503 if error.retryable else _SERVER_FAULT
 
 
+def document(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    advice: str,
+    *,
+    more: Mapping[str, object] = MappingProxyType({}),
+    retry_after: int = _RETRY_AFTER,
+) -> Answer:
+    """A problem document; `detail` is about this occurrence, `advice` what to do."""
+    content = {"status": status, "code": code, "title": title, "detail": detail, "advice": advice}
+    headers: tuple[tuple[str, str], ...] = ()
+    if status in _LATER:
+        headers = (("Retry-After", str(retry_after)),)
+    if status == _BAD_CREDENTIALS:  # RFC 9110, 11.6.1: a 401 names its scheme
+        headers = (("WWW-Authenticate", "Bearer"),)
+    return Answer(status, {**content, **more}, PROBLEM, headers)
+
+
 def problem(
     status: int, code: str, title: str, detail: str, advice: str, **more: object
 ) -> Response:
-    """A problem document; `detail` is about this occurrence, `advice` what to do."""
-    body = {"status": status, "code": code, "title": title, "detail": detail, "advice": advice}
-    response = Response(
-        json.dumps(body | more) + "\n", status=status, content_type="application/problem+json"
-    )
-    if status in _LATER:
-        response.headers["Retry-After"] = _RETRY_AFTER
-    if status == _BAD_CREDENTIALS:  # RFC 9110, 11.6.1: a 401 names its scheme
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+    """The same as flask's response."""
+    return document(status, code, title, detail, advice, more=more).response()
 
 
-def of_error(error: LauncherError) -> Response:
-    """The problem document of a launcher error."""
+def of_error(error: LauncherError) -> Answer:
+    """The problem document of a launcher error; one of our own faults is also logged."""
     title = error.code.replace("-", " ").capitalize()
-    return problem(status_of(error), error.code, title, str(error), error.advice())
+    answer = document(status_of(error), error.code, title, str(error), error.advice())
+    if answer.status >= _SERVER_FAULT:
+        _log.error("refused", extra={"code": error.code, "detail": str(error)})
+    return answer
+
+
+def of_fault(error: BaseException) -> Answer:
+    """What is told of a fault of our own; the log has the rest."""
+    _log.error("fault while answering", exc_info=error)
+    return document(
+        _SERVER_FAULT,
+        "fault",
+        "Internal fault",
+        "The launcher met a fault of its own; nothing of this request was accepted.",
+        "Read the launcher's log, and report what it says.",
+    )
+
+
+def too_large(limit: int) -> Answer:
+    """The body of a request is longer than allowed."""
+    return document(
+        _TOO_LARGE,
+        "request-entity-too-large",
+        "Request Entity Too Large",
+        f"the body may have {limit} bytes (limits.body)",
+        _ADVICE[_TOO_LARGE],
+    )
 
 
 def _detail(error: HTTPException) -> str:
@@ -85,10 +126,7 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(LauncherError)
     def launcher_error(error: LauncherError) -> Response:
-        response = of_error(error)
-        if response.status_code >= _SERVER_FAULT:
-            _log.error("refused", extra={"code": error.code, "detail": str(error)})
-        return response
+        return of_error(error).response()
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
@@ -109,11 +147,4 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def fault(error: Exception) -> Response:
-        _log.exception("fault while answering", exc_info=error)
-        return problem(
-            _SERVER_FAULT,
-            "fault",
-            "Internal fault",
-            "The launcher met a fault of its own; nothing of this request was accepted.",
-            "Read the launcher's log, and report what it says.",
-        )
+        return of_fault(error).response()
