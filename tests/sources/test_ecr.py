@@ -172,6 +172,7 @@ def test_a_generic_cloudevent_names_its_registry() -> None:
     "change",
     [
         {"subject": "acme/web:v9"},
+        {"subject": f"acme/web:stable@{D2}"},
         {"subject": "acme/api:stable"},
         {"source": "urn:aws:ecr:eu-central-1:210987654321:repository/acme/api"},
         {"data": {**CLOUD["data"], "registryId": "000000000000"}},
@@ -190,8 +191,10 @@ def test_cloudevents_fields_that_disagree_are_refused(change: dict[str, Any]) ->
 def test_other_cloudevents_are_ignored_and_nameless_ones_refused() -> None:
     """A bus carries anything."""
     assert read(with_body(PUSH, {**CLOUD, "type": "com.example.database.updated"}), SOURCE).ignored
-    untagged = {**CLOUD, "subject": "acme/web", "data": {}}
-    assert "no tag" in (read(with_body(PUSH, untagged), SOURCE).ignored or "")
+    for subject in ("acme/web", f"acme/web@{D1}", None):
+        content = {"repositoryName": "acme/web", "imageDigest": D1}
+        untagged = {**CLOUD, "subject": subject, "data": content}
+        assert "no tag" in (read(with_body(PUSH, untagged), SOURCE).ignored or "")
     nameless = {**CLOUD, "source": "x", "subject": None, "data": {"imageTag": "v1"}}
     with pytest.raises(MalformedEventError, match="repositoryName"):
         read(with_body(PUSH, nameless), SOURCE)

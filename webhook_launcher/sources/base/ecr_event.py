@@ -89,7 +89,8 @@ def _read_cloud_event(fields: Fields, source: Source, identity: str) -> Statemen
     if kind not in _CLOUD_PUSHES:
         return Statement(identity, ignored=f"type {label(kind) or 'none'} is no push")
     content = fields.fields("data")
-    subject_name, _, subject_tag = (fields.text("subject") or "").partition(":")
+    subject, _, exact = (fields.text("subject") or "").partition("@")
+    subject_name, _, subject_tag = subject.partition(":")
     region, account, resource = _resource(fields.text("source"))
     name = _one(content, ("repositoryName", "repository"), source=resource, subject=subject_name)
     tag = _one(content, ("imageTag", "tag"), subject=subject_tag)
@@ -99,7 +100,8 @@ def _read_cloud_event(fields: Fields, source: Source, identity: str) -> Statemen
     if not name:
         raise MalformedEventError("data.repositoryName is missing")
     host = _cloud_registry(source, content, account, region)
-    digest = digest_of(_one(content, ("imageDigest", "digest")), "data.imageDigest")
+    said = _one(content, ("imageDigest", "digest"), subject=exact)
+    digest = digest_of(said, "data.imageDigest")
     repository = repository_of(host, name, "data.repositoryName")
     return Statement(identity, (Mention(Reference(repository, tag_of(tag, "subject"), digest)),))
 
