@@ -1,5 +1,6 @@
 """Every kind over HTTP, with deliveries that its source lets in, on a real journal."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from tests.builders import Edge, edge_in, told
 from tests.sources.authentic import CASES, Case
+from tests.sources.senders import changed
 from webhook_launcher.sources import KINDS
 
 PUNISHING = [case for case in CASES if KINDS[case.kind].punishes_errors and case.source.keys == ()]
@@ -70,3 +72,18 @@ def test_others_are_told_what_is_wrong(case: Case, edge: Edge) -> None:
     answer = post(edge, case, b"[[1]]")
     assert answer.status_code == 400
     assert told(answer)["code"] == "malformed-event"
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.name == "distribution by header"])
+def test_an_unusable_entry_is_named_in_the_answer_and_the_log(
+    case: Case, edge: Edge, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its good neighbour is acted on; whoever looks for the other one finds why it was not."""
+    monkeypatch.setattr(logging.getLogger("webhook_launcher"), "propagate", True)
+    odd = changed(case.delivery, ("events.1", {"action": 5}))
+    with caplog.at_level(logging.INFO, "webhook_launcher"):
+        refused = told(post(edge, case, odd.body))["refused"]
+        assert "refused" not in told(post(edge, case, case.delivery.body + b" "))
+    assert refused == ["malformed-event: events[1].action is not a string"]
+    lines = [vars(one) for one in caplog.records if one.getMessage() == "delivery"]
+    assert [line["refused"] for line in lines] == [refused, None]
