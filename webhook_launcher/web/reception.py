@@ -184,7 +184,7 @@ class Reception:
             delivery=outcome.id,
             intents=[intent.id for intent in outcome.intents],
             ignored=outcome.ignored,
-            refused=list(heard.event.refused),
+            refused=list(heard.event.refused) or None,
             duplicate=outcome.duplicate,
         )
         return _accepted(outcome, heard.event, arrival.mounted_at)
