@@ -117,7 +117,7 @@ class TestRegistry:
         config = _image_config(recipe, [tar for tar, _ in layers])
         manifest = _manifest(config, [packed for _, packed in layers])
         for blob in (config, *(packed for _, packed in layers)):
-            self._upload(repository, blob)
+            self.put_blob(repository, blob)
         self.put_manifest(repository, tag, manifest)
         reference = parse_reference(f"{self.host}/{repository}:{tag}")
         return _image(reference, manifest, config)
@@ -126,7 +126,7 @@ class TestRegistry:
         """The same as an index, as buildx pushes it: an attestation comes before our platform."""
         single = self.push(repository, f"{tag}-single", recipe)
         attestation = _manifest(b"{}", [])
-        self._upload(repository, b"{}")
+        self.put_blob(repository, b"{}")
         self.put_manifest(repository, f"{tag}-attestation", attestation)
         index = _index(self.manifest(repository, f"{tag}-single"), attestation)
         digest = self.put_manifest(repository, tag, index, INDEX_TYPE)
@@ -146,11 +146,11 @@ class TestRegistry:
         answer.raise_for_status()
         return digest_of(body)
 
-    def manifest(self, repository: str, reference: str) -> bytes:
+    def manifest(self, repository: str, reference: str, media_type: str = MANIFEST_TYPE) -> bytes:
         """The document behind a tag or digest."""
         answer = self._session.get(
             f"{self._base}/{repository}/manifests/{reference}",
-            headers={"Accept": MANIFEST_TYPE},
+            headers={"Accept": media_type},
             timeout=30,
         )
         answer.raise_for_status()
@@ -161,7 +161,14 @@ class TestRegistry:
         answer = self._session.delete(f"{self._base}/{repository}/manifests/{digest}", timeout=30)
         answer.raise_for_status()
 
-    def _upload(self, repository: str, blob: bytes) -> None:
+    def blob(self, repository: str, digest: str) -> bytes:
+        """A blob's bytes."""
+        answer = self._session.get(f"{self._base}/{repository}/blobs/{digest}", timeout=30)
+        answer.raise_for_status()
+        return answer.content
+
+    def put_blob(self, repository: str, blob: bytes) -> None:
+        """Store a blob, once."""
         digest = digest_of(blob)
         if (repository, digest) in self._uploaded:
             return

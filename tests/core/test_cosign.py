@@ -237,6 +237,17 @@ def test_an_attestation_is_no_signature(predicate: Any) -> None:
         read_statement(attachment, KEYS)
 
 
+def test_an_attestation_need_not_look_like_a_signature() -> None:
+    """cosign 3.1's `attest` writes Statement v0.1; that must not speak against the image."""
+
+    def edit(statement: Document) -> None:
+        statement.update(_type="https://in-toto.io/Statement/v0.1", predicateType="x", more=[])
+        statement["subject"] *= 2
+
+    with pytest.raises(AttestationError):
+        read_statement(OURS.bundle(D, edit=edit), KEYS)
+
+
 def payload(edit: Callable[[Document], object]) -> Callable[[], Attachment]:
     """A payload of ours, edited before it was signed."""
     return lambda: OURS.legacy(D, WEB, edit=edit)

@@ -111,9 +111,11 @@ def _read_bundle(attachment: Attachment, keys: Sequence[ImageKey]) -> Statement:
     key = _maker(keys, signature, pae(_ENVELOPE_TYPE, content))
     try:
         statement = _signed(content)
+        # First, since others' statements need not be what cosign's are: `cosign attest` itself
+        # writes those of another _type.
+        _is_signature(statement, key)
         _has(statement, required={"_type", "subject", "predicateType"}, optional={"predicate"})
         _is(statement, "_type", _STATEMENT_TYPE)
-        _is_signature(statement["predicateType"], key)
         subject = _only(statement["subject"], "subject")
         _has(subject, required={"digest"}, optional=_SUBJECT_KEYS)
         digest = _has(subject["digest"], required={"sha256"})["sha256"]
@@ -175,7 +177,8 @@ def _is(document: Mapping[str, Any], key: str, expected: str) -> None:
         raise _OddError(f"its {key} is {_shown(document[key])}")
 
 
-def _is_signature(predicate_type: Any, key: ImageKey) -> None:
+def _is_signature(statement: Mapping[str, Any], key: ImageKey) -> None:
+    predicate_type = statement.get("predicateType", SIGN_TYPE)  # without one, it is odd
     if predicate_type != SIGN_TYPE:
         raise AttestationError(
             f"an attestation of {_shown(predicate_type)} by {key.id}, which is no signature"
