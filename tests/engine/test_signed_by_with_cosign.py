@@ -54,7 +54,7 @@ class Scene:
         """What the policy says of the image after a look at the registry. May raise."""
         candidate = Candidate(
             "web",
-            image.reference.repository,
+            (image.reference.repository,),
             image,
             Action.CHECK,
             Origin(Trust.POLL, "poll"),
