@@ -111,12 +111,17 @@ def test_what_cannot_be_read_is_refused(change: tuple[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("data.tag", "v2"), ("data.image_name", "api"), ("data.image_name", "eb"), ("data.name", "x")],
+    [("data.tag", "v2"), ("data.image_name", "api"), ("data.image_name", "eb")],
 )
 def test_a_path_that_names_something_else_is_refused(field: str, value: str) -> None:
     """Tag and name are said twice."""
     with pytest.raises(ContradictionError, match=r"data\.path"):
         read(changed(PUSH, (field, value)), SOURCE)
+
+
+def test_the_files_name_says_nothing_about_the_image() -> None:
+    """`manifest.json` or `list.manifest.json`: neither is a reason to lose a push."""
+    assert read(changed(PUSH, ("data.name", "list.manifest.json")), SOURCE).mentions
 
 
 def test_the_same_body_later_is_another_push() -> None:

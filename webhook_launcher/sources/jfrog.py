@@ -76,7 +76,6 @@ def _repository(content: Fields, host: str, tag: str) -> Repository:
     if not image:
         raise MalformedEventError("data.path is not <image>/<tag>/<file>")
     agree(tag, "data.tag", ending[0], "data.path")
-    agree(content.text("name"), "data.name", ending[1], "data.path")
     name = content.text("image_name")
     if name and not f"/{'/'.join(image)}".endswith(f"/{name}"):
         agree(name, "data.image_name", "/".join(image), "data.path")
