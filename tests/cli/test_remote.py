@@ -1,7 +1,8 @@
 """status, history, deploy, rollback, pause, resume: against a launcher on a real socket."""
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -38,16 +39,50 @@ def test_status_is_a_table_of_what_runs(ask: Command, remote: Remote) -> None:
     ended = ask("status")
     assert ended.status == 0
     head, web, *_ = ended.out.splitlines()
-    columns = ["WORKLOAD", "STATE", "TRACKED", "NOW", "CURRENT", "PENDING", "LAST", "CHECK"]
-    assert head.split() == columns
+    assert head.split() == [
+        "WORKLOAD",
+        "STATE",
+        "RUNS",
+        "TRACKED",
+        "NOW",
+        "PENDING",
+        "LAST",
+        "CHECK",
+    ]
     assert web.split() == [
         "web",
         "running",
-        "ghcr.io/acme/web:stable",
+        "stable@sha256:111111111111",
+        "stable",
         "stable@sha256:222222222222",
-        "ghcr.io/acme/web:stable@sha256:111111111111",
         "0",
         "moved",
+    ]
+
+
+def test_status_of_one_workload_tells_all_of_it(ask: Command, remote: Remote) -> None:
+    """What runs, what would come back, what waits and why: what one asks in the night."""
+    journal, now = remote.edge.journal, remote.edge.clock.now()
+    for digest in (D1, D2):
+        remote.edge.deployed("web", digest)
+    journal.workloads.quarantine("web", D1, "unhealthy", now)
+    journal.workloads.checked("web", "nothing moved", now)
+    assert ask("deploy", "web").status == 0
+    intent = journal.intents.claim(now)
+    assert intent is not None
+    journal.intents.postpone(intent, now, code="rate-limited", detail="429 from ghcr.io")
+    lines = [line.split(maxsplit=1) for line in ask("status", "web").out.splitlines()]
+    when = f"{now:%Y-%m-%d %H:%M:%S}Z"
+    assert lines == [
+        ["web:", "running"],
+        ["image", "ghcr.io/acme/web"],
+        ["tracked", "stable"],
+        ["now", "-"],
+        ["runs", "stable@sha256:222222222222"],
+        ["previous", "stable@sha256:111111111111"],
+        ["last", f"check   {when}: nothing moved"],
+        ["pending", f"check, queued until {when}: 429 from ghcr.io"],
+        ["quarantined", D1],
     ]
 
 
@@ -70,11 +105,29 @@ def test_history_is_newest_first(ask: Command, remote: Remote) -> None:
     remote.edge.deployed("web", D1)
     remote.edge.deployed("site", D2)
     lines = ask("history").out.splitlines()
-    assert [line.split()[1] for line in lines] == ["WORKLOAD", "site", "web"]
+    assert lines[0].split() == ["STARTED", "TOOK", "WORKLOAD", "STATUS", "IMAGE", "BY", "WHY"]
+    assert [line.split()[3] for line in lines[1:]] == ["site", "web"]
     assert "success" in lines[1]
     assert "poll (poll)" in lines[1]
     assert len(ask("history", "web", "--limit", "5").out.splitlines()) == 2
     assert len(json.loads(ask("history", "--json").out)["deployments"]) == 2
+
+
+def test_history_tells_how_long_it_took_and_what_went_wrong(ask: Command, remote: Remote) -> None:
+    """A code alone sends the reader to the logs."""
+    begun = remote.edge.deployed("web", D1)
+    failed = replace(
+        begun,
+        status=Status.FAILURE,
+        finished_at=begun.started_at + timedelta(seconds=3.84),
+        code="unhealthy",
+        detail="web-1 is unhealthy; the one before is back",
+    )
+    remote.edge.journal.deployments.rewrite(failed)
+    line = ask("history", "web").out.splitlines()[1]
+    started = f"{begun.started_at:%Y-%m-%d %H:%M:%S}Z"
+    assert line.split()[:6] == [*started.split(), "3.8", "s", "web", "failure"]
+    assert line.endswith("poll (poll)  web-1 is unhealthy; the one before is back")
 
 
 def test_text_from_elsewhere_cannot_drive_the_terminal(ask: Command, remote: Remote) -> None:

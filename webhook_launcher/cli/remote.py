@@ -4,7 +4,7 @@ import argparse
 import time
 from typing import Any
 
-from webhook_launcher.cli import options, output
+from webhook_launcher.cli import options, output, shown
 from webhook_launcher.cli.client import Client, intents_of
 from webhook_launcher.cli.options import UsageError
 
@@ -117,41 +117,21 @@ def _status(arguments: argparse.Namespace) -> int:
     client = client_of(arguments)
     if arguments.workload:
         answer = client.get(*_API, "workloads", arguments.workload)
-        found = [answer]
     else:
         answer = client.get(*_API, "workloads")
-        found = answer["workloads"]
         answer["receipts"] = client.get(*_API, "receipts", "head")
     if arguments.json:
         output.as_json(answer)
         return SUCCESS
-    rows = [
-        (
-            item["name"],
-            item["state"],
-            item["tracked"],
-            _without_repository(item["tracked_now"], item["image"]),
-            output.short((item["current"] or {}).get("reference")),
-            len(item["pending"]),
-            item["last_check"]["result"],
-        )
-        for item in found
-    ]
-    output.table(("WORKLOAD", "STATE", "TRACKED", "NOW", "CURRENT", "PENDING", "LAST CHECK"), rows)
-    for item in found:
-        for warning in item["warnings"]:
-            output.note(f"warning: {item['name']}: {warning}")
+    if arguments.workload:
+        shown.workload(answer)
+        return SUCCESS
+    shown.workloads(answer["workloads"])
     if head := answer.get("receipts"):
         # In full: it is copied from here to `receipts verify --head`.
-        shown = f"{head['sequence']}:{head['sha256']}" if head["sequence"] else "none"
-        output.line(f"receipts: {shown}")
+        copied = f"{head['sequence']}:{head['sha256']}" if head["sequence"] else "none"
+        output.line(f"receipts: {copied}")
     return SUCCESS
-
-
-def _without_repository(reference: str | None, repository: str) -> str | None:
-    """`1.4.2@sha256:…`, as the repository stands in the column before."""
-    shown = output.short(reference)
-    return shown.removeprefix(repository).removeprefix(":") if shown else None
 
 
 def _history(arguments: argparse.Namespace) -> int:
@@ -162,18 +142,7 @@ def _history(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.as_json(found)
         return SUCCESS
-    rows = [
-        (
-            item["started_at"],
-            item["workload"],
-            item["status"] + (" (rollback)" if item["rollback"] else ""),
-            output.short(item["image"]["reference"]),
-            f"{item['origin']['source']} ({item['origin']['trust']})",
-            item["code"],
-        )
-        for item in found["deployments"]
-    ]
-    output.table(("STARTED", "WORKLOAD", "STATUS", "IMAGE", "BY", "CODE"), rows)
+    shown.deployments(found["deployments"])
     return SUCCESS
 
 
