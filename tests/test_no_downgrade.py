@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fakes import PLATFORM
+from tests.fakes import PLATFORM, image_of
 from tests.world import OPERATOR, SIGNED, TOKEN, WEB, A, B, C, D, World
 from webhook_launcher.adapters.journal import workloads
 from webhook_launcher.core.errors import RegistryUnavailableError
 from webhook_launcher.core.evidence import Facts
-from webhook_launcher.core.model import Action, Intent, Origin, Status
+from webhook_launcher.core.model import Action, Image, Intent, Origin, Status, as_one
 from webhook_launcher.core.policies import NoDowngrade
 from webhook_launcher.core.policies.no_downgrade import VERSION_LABEL
-from webhook_launcher.core.reference import Digest
+from webhook_launcher.core.reference import Digest, Reference, parse_repository
 
 VERSIONS = {A: "1.0.0", B: "1.1.0", C: "1.2.0"}
 
@@ -29,6 +29,11 @@ def guarded(world: World) -> World:
         world.work()
     assert world.host.runs() == B
     return world
+
+
+def web(pushed: Digest) -> Image:
+    """The workload's image of this digest."""
+    return image_of(Reference(WEB.repository, "stable"), pushed)
 
 
 def refused(world: World, intent: Intent) -> bool:
@@ -115,8 +120,8 @@ def test_a_release_that_failed_raises_no_floor(guarded: World) -> None:
 def test_another_workload_has_a_floor_of_its_own(guarded: World) -> None:
     """Staging may run what production has left behind."""
     states = guarded.journal.workloads
-    assert states.superseded("web", A)
-    assert not states.superseded("api", A)
+    assert states.superseded("web", web(A))
+    assert not states.superseded("api", web(A))
 
 
 def test_the_registry_that_is_down_delays_and_admits_nothing(guarded: World) -> None:
@@ -150,7 +155,7 @@ def test_the_memory_of_digests_is_bounded(guarded: World, monkeypatch: pytest.Mo
     guarded.push(C)
     guarded.work()
     states = guarded.journal.workloads
-    assert (states.superseded("web", A), states.superseded("web", B)) == (False, True)
+    assert (states.superseded("web", web(A)), states.superseded("web", web(B))) == (False, True)
 
 
 def test_digests_are_numbered_in_the_order_they_were_first_accepted(guarded: World) -> None:
@@ -161,5 +166,17 @@ def test_digests_are_numbered_in_the_order_they_were_first_accepted(guarded: Wor
     for back in (A, B):
         guarded.deploy(back, origin=OPERATOR)
         guarded.work()
-        seen += [(d, guarded.journal.workloads.superseded("web", d)) for d in (A, B, C)]
+        seen += [(d, guarded.journal.workloads.superseded("web", web(d))) for d in (A, B, C)]
     assert seen == [(A, False), (B, False), (C, False), (A, True), (B, False), (C, False)]
+
+
+def test_one_of_several_images_does_not_go_back_beside_a_new_one(world: World) -> None:
+    """The combination is new, and half of it ran before: mix and match (TUF)."""
+    other = Reference(parse_repository("registry.test/acme/jobs"), "stable")
+    states = world.journal.workloads
+    states.promote("web", as_one([web(A), image_of(other, A)]), None)
+    states.promote("web", as_one([web(B), image_of(other, C)]), None)
+    assert states.superseded("web", web(A))
+    assert states.superseded("web", image_of(other, A))
+    assert not states.superseded("web", web(B))
+    assert not states.superseded("web", image_of(other, D))

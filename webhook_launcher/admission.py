@@ -117,11 +117,11 @@ class Admission:
         evidence = self._look(workload, candidate.image, platform)
         if Need.STANDING not in questions(workload.policies):
             return evidence
-        superseded = self._kept.superseded(workload.name, candidate.image)
         standings = []
         for one in candidate.each:
             current = one.state.current
             facts = None if current is None else self._facts_of(workload, current, platform)
+            superseded = self._kept.superseded(workload.name, one.image)
             standings.append(Standing(superseded, facts))
         if not evidence.parts:
             return replace(evidence, standing=standings[0])

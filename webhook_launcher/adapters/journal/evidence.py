@@ -73,7 +73,7 @@ class KeptEvidence:
 
     def superseded(self, workload: str, image: Image) -> bool:
         """True when it ran on the workload before what runs there now."""
-        return self._workloads.superseded(workload, image.digest)
+        return self._workloads.superseded(workload, image)
 
     def keep(self, workload: str, image: Image, evidence: Evidence) -> None:
         """Keep what a return to this image will be judged by; forget what cannot return."""

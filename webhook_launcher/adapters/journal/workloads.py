@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 from datetime import datetime
 
 from webhook_launcher.adapters.journal.database import Store
@@ -100,28 +101,32 @@ class Workloads:
                 current=json.dumps(image_record(image)),
                 previous=json.dumps(image_record(previous)) if previous else None,
             )
-            connection.execute(_ACCEPT, (name, image.digest, name))
+            for one in image.each:
+                connection.execute(_ACCEPT, (name, one.digest, name))
             connection.execute(_FORGET, (name, name, KEPT_ACCEPTED))
             if tracked == image.digest:
                 self.acted_on(name, tracked)
             elif tracked is not None:
                 self._set(connection, name, seen=tracked)
 
-    def superseded(self, name: str, digest: Digest) -> bool:
-        """True when the digest was current before the one that is.
+    def superseded(self, name: str, image: Image) -> bool:
+        """True when the image was current before the one of its repository that is.
 
         After a rollback, what was current before the rollback is newer, and so not superseded.
         """
         current = self.state(name).current
+        repository = image.reference.repository
+        every = current.each if current else ()
+        runs = [one for one in every if one.reference.repository == repository]
+        if not runs:
+            return False
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT digest, number FROM accepted WHERE workload = ? AND digest IN (?, ?)",
-                (name, digest, current.digest if current else digest),
+                (name, image.digest, runs[0].digest),
             ).fetchall()
-        numbers = {row["digest"]: row["number"] for row in rows}
-        if current is None or digest not in numbers:
-            return False
-        return bool(numbers[digest] < numbers.get(current.digest, 0))
+        numbers: dict[str, int] = {row["digest"]: row["number"] for row in rows}
+        return numbers.get(image.digest, sys.maxsize) < numbers.get(runs[0].digest, 0)
 
     def acted_on(self, name: str, tracked: Digest) -> None:
         """Remember the tracked digest that was dealt with, so that only a newer one counts."""
