@@ -98,7 +98,8 @@ class Admission:
 
     def keep_way_back(self, workload: Workload, image: Image | None, platform: Platform) -> None:
         """See that a return to `image` can be judged without a registry, as far as that goes."""
-        if image is None or self._kept.get(workload.name, image) is not None:
+        kept = None if image is None else self._kept.get(workload.name, image)
+        if image is None or (kept is not None and _answers(kept, workload)):
             return
         try:
             self._keep(workload, image, self._look(workload, image, platform))
@@ -120,21 +121,21 @@ class Admission:
         standings = []
         for one in candidate.each:
             current = one.state.current
-            facts = None if current is None else self._facts_of(workload, current, platform)
+            known = None if current is None else self._known(workload, current, platform)
             superseded = self._kept.superseded(workload.name, one.image)
-            standings.append(Standing(superseded, facts))
+            standings.append(Standing(superseded, known))
         if not evidence.parts:
             return replace(evidence, standing=standings[0])
         pairs = zip(evidence.parts, standings, strict=True)
         return Evidence(parts=tuple(replace(part, standing=it) for part, it in pairs))
 
-    def _facts_of(self, workload: Workload, current: Image, platform: Platform) -> Facts | None:
-        """As they were kept when it was admitted, or by its digest from the registry."""
+    def _known(self, workload: Workload, current: Image, platform: Platform) -> Evidence | None:
+        """As it was kept when it was admitted, or by its digest from the registry."""
         kept = self._kept.get(workload.name, current)
-        if kept is not None and kept.facts is not None:
-            return kept.facts
+        if kept is not None and _answers(kept, workload):
+            return kept
         try:
-            return self._registry.facts(current, platform)
+            return self._look(workload, current, platform)
         except ManifestNotFoundError:
             return None
 
@@ -154,3 +155,16 @@ class Admission:
             attachments = self._registry.attachments(image)
         seen = self._kept.sighted(image, self._clock.now())
         return Evidence(facts, attachments, answers, seen)
+
+
+def _answers(evidence: Evidence, workload: Workload) -> bool:
+    """True when it has what the policies ask of an image today, which may be more than then."""
+    asked = questions(workload.policies)
+    for one in evidence.parts or (evidence,):
+        if one.facts is None and Need.FACTS in asked:
+            return False
+        if one.attachments is None and Need.ATTACHMENTS in asked:
+            return False
+        if any(check not in one.answers for check in asked if isinstance(check, Check)):
+            return False
+    return True

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.config.faults import faults_of, good
+from tests.signing import Signer
 from webhook_launcher.core.evidence import Check
 from webhook_launcher.core.model import Platform
 from webhook_launcher.core.policies import (
@@ -17,6 +18,7 @@ from webhook_launcher.core.policies import (
     NoDowngrade,
     OfPlatform,
     RequireTrust,
+    SignedBy,
 )
 
 PLACE = "workloads.web.policy"
@@ -41,6 +43,25 @@ PLACE = "workloads.web.policy"
 def test_each_policy_is_read(written: dict[str, Any] | str, policy: object) -> None:
     """As docs/configuration.md writes it."""
     assert good(PLACE, [written]).workloads["web"].policies == (policy,)
+
+
+def test_a_version_in_an_annotation_is_that_of_who_signs(tmp_path: Path) -> None:
+    """Without a signer beside it nobody's word would count."""
+    written = {"no_downgrade": {"annotation": "version"}}
+    assert (
+        "needs a signed_by policy"
+        in faults_of(PLACE, [written])[f"{PLACE}[0].no_downgrade.annotation"]
+    )
+    key = tmp_path / "key.pub"
+    key.write_bytes(Signer("a").pem)
+    signer = {"signed_by": {"keys": [{"id": "a", "key_file": str(key)}]}}
+    for listed in ([signer, written], [written, signer]):
+        policies = good(PLACE, listed).workloads["web"].policies
+        [found] = [one for one in policies if isinstance(one, NoDowngrade)]
+        [signed_by] = [one for one in policies if isinstance(one, SignedBy)]
+        assert (found.annotation, found.signatures) == ("version", signed_by)
+    both = {"no_downgrade": {"annotation": "version", "label": "x"}}
+    assert "both label and annotation" in str(faults_of(PLACE, [signer, both]))
 
 
 def test_the_order_of_the_list_is_kept() -> None:

@@ -4,6 +4,7 @@ Fails closed: what cannot be read is a problem of the configuration, never a pol
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +23,7 @@ from webhook_launcher.core.policies import (
     OfPlatform,
     RequireTrust,
     SameLabel,
+    SignedBy,
 )
 from webhook_launcher.core.policies.no_downgrade import VERSION_LABEL
 from webhook_launcher.core.policy import Policy
@@ -32,12 +34,26 @@ Reader = Callable[[Section], Policy | None]
 
 def read_policies(section: Section) -> tuple[Policy, ...]:
     """Every policy of the workload, in the order of the list; problems are recorded."""
-    found = []
-    for item in _items(section):
-        policy = _read(item)
-        if policy is not None:
+    items = _items(section)
+    read = [(item, _read(item)) for item in items]
+    signers = [policy for _, policy in read if isinstance(policy, SignedBy)]
+    found: list[Policy] = []
+    for item, policy in read:
+        if isinstance(policy, NoDowngrade) and policy.annotation is not None:
+            found.append(_with_signers(item, policy, signers))
+        elif policy is not None:
             found.append(policy)
     return tuple(found)
+
+
+def _with_signers(item: Section, policy: NoDowngrade, signers: list[SignedBy]) -> NoDowngrade:
+    """An annotation is worth what the key is that signed it."""
+    if not signers:
+        item.problem(
+            "no_downgrade.annotation", "needs a signed_by policy beside it: whose annotation is it?"
+        )
+        return policy
+    return replace(policy, signatures=signers[0])
 
 
 def _items(section: Section) -> list[Section]:
@@ -130,7 +146,10 @@ def _no_downgrade(item: Section) -> Policy | None:
     policy = NoDowngrade(
         settings.take("label", values.text, VERSION_LABEL),
         settings.take("max_major_step", values.number(0, 1000), None),
+        settings.take("annotation", values.text, None),
     )
+    if "label" in settings and "annotation" in settings:
+        settings.problem("", "has both label and annotation; keep the one that has the version")
     settings.finish()
     return policy
 

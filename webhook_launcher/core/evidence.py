@@ -57,12 +57,12 @@ class Facts:
 class Standing:
     """An image beside those that its workload ran.
 
-    `superseded`: it ran there before what runs now. `current` is what that one is made of; None
+    `superseded`: it ran there before what runs now. `current` is what is known of that one; None
     when nothing runs, or when its registry does not have it any more.
     """
 
     superseded: bool
-    current: Facts | None = None
+    current: "Evidence | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ import pytest
 
 from tests.core.policies.judged import FACTS, STABLE, A, B, candidate
 from tests.fakes import START, image_of
+from tests.signing import Signer
 from webhook_launcher.core.errors import PolicyRefusedError
-from webhook_launcher.core.evidence import Evidence, Facts, Standing
+from webhook_launcher.core.evidence import Evidence, Facts, Need, Standing
 from webhook_launcher.core.model import Action, Trust, WorkloadState
-from webhook_launcher.core.policies import NoDowngrade
+from webhook_launcher.core.policies import NoDowngrade, SignedBy
 from webhook_launcher.core.policies.no_downgrade import VERSION_LABEL
 from webhook_launcher.core.policy import Candidate
+from webhook_launcher.core.reference import Digest
 
 POLICY = NoDowngrade()
 RUNS = WorkloadState("web", image_of(STABLE, B))
@@ -26,7 +28,7 @@ def moved(
     found: str | None, runs: str | None, *, superseded: bool = False, label: str = VERSION_LABEL
 ) -> Candidate:
     """A tag that moved to an image of version `found`, while one of version `runs` runs."""
-    standing = Standing(superseded, facts(runs, label))
+    standing = Standing(superseded, Evidence(facts(runs, label)))
     evidence = Evidence(facts(found, label), first_seen=START, standing=standing)
     return candidate(evidence, state=RUNS)
 
@@ -123,7 +125,7 @@ def test_what_runs_must_be_known_to_be_compared_with(standing: Standing | None) 
 
 def test_an_image_that_was_not_looked_at_is_refused() -> None:
     """The same of the new one."""
-    evidence = Evidence(standing=Standing(superseded=False, current=facts("1.0.0")))
+    evidence = Evidence(standing=Standing(superseded=False, current=Evidence(facts("1.0.0"))))
     with pytest.raises(PolicyRefusedError, match="not looked at"):
         POLICY.verify(candidate(evidence, state=RUNS))
 
@@ -163,3 +165,63 @@ def test_nobody_else_is_not_even_with_a_digest(
     """A CI key may be stolen; "run what is tracked" is what an attacker may have moved."""
     with pytest.raises(PolicyRefusedError):
         POLICY.verify(named(action, trust, digest=digest))
+
+
+# ── the version in a signed annotation ───────────────────────────────────────────────────────────
+
+OURS, STRANGER = Signer("release"), Signer("stranger")
+BY_KEY = NoDowngrade(annotation="version", signatures=SignedBy((OURS.public(),)))
+WEB = str(STABLE.repository)
+
+
+def signed(of: Digest, *versions: str | None, signer: Signer = OURS) -> Evidence:
+    """An image with a signature for each version; None is one without the annotation."""
+    said = [{} if version is None else {"version": version} for version in versions]
+    found = [signer.bundle(of, one or None) for one in said[:1]]
+    return Evidence(
+        attachments=(*found, *(signer.legacy(of, WEB, one or None) for one in said[1:]))
+    )
+
+
+def beside(found: Evidence, runs: Evidence) -> Candidate:
+    """Image A, while B runs."""
+    return candidate(replace(found, standing=Standing(superseded=False, current=runs)), state=RUNS)
+
+
+def test_a_signed_version_is_compared_where_one_is_named() -> None:
+    """A label is its builder's word; an annotation is the word of who holds the key."""
+    assert BY_KEY.needs == {Need.ATTACHMENTS, Need.STANDING}
+    assert "after" in BY_KEY.verify(beside(signed(A, "1.3.0"), signed(B, "1.2.0")))
+    with pytest.raises(PolicyRefusedError, match=r"1\.2\.0 runs here, and 1\.1\.0 is older"):
+        BY_KEY.verify(beside(signed(A, "1.1.0"), signed(B, "1.2.0")))
+
+
+def test_the_label_does_not_count_then() -> None:
+    """Whoever may push writes any."""
+    found = replace(signed(A, "1.1.0"), facts=facts("9.0.0"))
+    with pytest.raises(PolicyRefusedError, match="is older"):
+        BY_KEY.verify(beside(found, signed(B, "1.2.0")))
+
+
+@pytest.mark.parametrize(
+    "found", [signed(A), signed(A, None), signed(A, "x"), signed(A, "9.0.0", signer=STRANGER)]
+)
+def test_an_image_without_a_version_that_our_key_signed_is_refused(found: Evidence) -> None:
+    """A stranger's annotation is a stranger's word."""
+    with pytest.raises(PolicyRefusedError, match="no signature of this image has a version"):
+        BY_KEY.verify(beside(found, signed(B, "1.2.0")))
+
+
+def test_of_two_signed_versions_the_one_that_refuses_counts() -> None:
+    """A second signature must not lift an old image, nor lower what runs."""
+    with pytest.raises(PolicyRefusedError, match="is older"):
+        BY_KEY.verify(beside(signed(A, "1.1.0", "9.0.0"), signed(B, "1.2.0")))
+    with pytest.raises(PolicyRefusedError, match="is older"):
+        BY_KEY.verify(beside(signed(A, "1.1.0"), signed(B, "1.0.0", "1.2.0")))
+
+
+def test_an_annotation_without_a_signer_admits_nothing() -> None:
+    """The configuration refuses it; so does the policy."""
+    alone = NoDowngrade(annotation="version")
+    with pytest.raises(PolicyRefusedError, match="who may sign"):
+        alone.verify(beside(signed(A, "2.0.0"), signed(B, "1.0.0")))

@@ -12,6 +12,7 @@ that no cosign writes.
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from webhook_launcher.core.attachment import Attachment, Form
@@ -79,6 +80,14 @@ class SignedBy:
             except OddStatementError as reason:
                 wrong = wrong or str(reason)
         raise self._refusal(candidate.image.pinned, reasons, wrong)
+
+    def statements(self, candidate: Candidate) -> list[Statement]:
+        """All signatures that count, in no order that means anything; none is an empty list."""
+        found = []
+        for attachment in candidate.evidence.attachments or ():
+            with suppress(_PassedOverError, OddStatementError):
+                found.append(self._checked(attachment, candidate))
+        return found
 
     def _refusal(self, image: str, reasons: Counter[str], wrong: str | None) -> PolicyRefusedError:
         """At once for what is wrong; else what could still become right."""
