@@ -8,9 +8,13 @@ followed by a workload, which is paused: workers look at the queue after each, a
 server writes one line of log per request, the launcher its own and the bare view gunicorn's. The
 sender shares the machine's cores with the server: it is one process, held on the last core.
 
+The seconds of CPU that a server's worker takes for a request are measured too: unlike the rates,
+they hardly depend on what else the machine does.
+
 Prints a table, and writes every sample to bench/results/ (which git ignores: numbers belong to a
-machine). `--soak` sends 100,000 deliveries more and tells the memory before and after. The exit
-status is 0 whether or not the targets were met, and 1 when something did not work.
+machine) or to the file that `--json` names. `--soak` sends 100,000 deliveries more and tells the
+memory before and after. The exit status is 0 whether or not the targets were met, and 1 when
+something did not work.
 """
 
 import argparse
@@ -45,14 +49,19 @@ class Row:
     forged: bool
     connections: int
     rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)  # CPU seconds of the worker per request
     medians: list[float] = field(default_factory=list)
     tails: list[float] = field(default_factory=list)
 
-    def add(self, answers: Answers) -> None:
-        """Keep a round; RuntimeError when anything but the expected status was answered."""
+    def add(self, answers: Answers, cpu: float) -> None:
+        """Keep a round and the seconds of CPU it took.
+
+        RuntimeError when anything but the expected status was answered.
+        """
         if set(answers.statuses) != {STATUS[self.forged]}:
             raise RuntimeError(f"{self.server} answered {dict(answers.statuses)}")
         self.rates.append(answers.per_second)
+        self.costs.append(cpu / len(answers.times))
         self.medians.append(answers.quantile(0.5))
         self.tails.append(answers.quantile(0.99))
 
@@ -63,6 +72,7 @@ class Row:
             "deliveries": "forged" if self.forged else "accepted",
             "connections": self.connections,
             "per_second": [round(rate, 1) for rate in self.rates],
+            "cpu_seconds": [round(cost, 6) for cost in self.costs],
             "p50": [round(time, 5) for time in self.medians],
             "p99": [round(time, 5) for time in self.tails],
         }
@@ -91,8 +101,9 @@ class Comparison:
                 for server in order:
                     request = server.request(forged=forged)
                     before = self._receiver.journal_files()
+                    cpu = server.cpu()
                     answers = self._generator.for_seconds(request, connections, seconds)
-                    self.rows[server.name, forged, connections].add(answers)
+                    self.rows[server.name, forged, connections].add(answers, server.cpu() - cpu)
                     if forged and server is self._receiver:
                         self.forged_wrote |= self._receiver.journal_files() != before
 
@@ -106,12 +117,14 @@ class Comparison:
 
     def table(self) -> str:
         """Lines for people: the medians of the rounds."""
-        lines = [f"{'':<30}{'connections':>12}{'per second':>12}{'p50':>9}{'p99':>9}  ms"]
+        heads = ("connections", "per second", "p50 ms", "p99 ms", "CPU ms")
+        lines = [f"{'':<22}" + "".join(f"{head:>12}" for head in heads)]
         for row in self.rows.values():
             title = f"{row.server}, {'forged' if row.forged else 'accepted'}"
-            p50, p99 = (1000 * median(times) for times in (row.medians, row.tails))
+            p50, p99, cpu = (1000 * median(one) for one in (row.medians, row.tails, row.costs))
             lines.append(
-                f"{title:<30}{row.connections:>12}{median(row.rates):>12.0f}{p50:>9.1f}{p99:>9.1f}"
+                f"{title:<22}{row.connections:>12}{median(row.rates):>12.0f}"
+                f"{p50:>12.1f}{p99:>12.1f}{cpu:>12.2f}"
             )
         for forged, connections, ratio in self.ratios():
             sort = "forged" if forged else "accepted"
@@ -129,11 +142,11 @@ def soak(receiver: Receiver, generator: Generator, number: int) -> dict[str, flo
     return dict(zip(("before", "halfway", "after"), sizes, strict=True))
 
 
-def write(comparison: Comparison, memory: dict[str, float], rounds: int) -> Path:
-    """Keep every sample; the file."""
+def write(comparison: Comparison, memory: dict[str, float], rounds: int, path: Path | None) -> Path:
+    """Keep every sample, in a file of its own if none is named; the file."""
     now = datetime.now(UTC)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"receive-{now:%Y%m%dT%H%M%SZ}.json"
+    path = path or RESULTS / f"receive-{now:%Y%m%dT%H%M%SZ}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "at": now.isoformat(timespec="seconds"),
         "machine": describe_machine(),
@@ -169,8 +182,8 @@ def run(arguments: argparse.Namespace, receiver: Receiver, generator: Generator)
     print(f"forged deliveries {wrote} the journal's files")
     memory = soak(receiver, generator, SOAK) if arguments.soak else {"now": receiver.memory()}
     print("memory of the worker, MiB: " + ", ".join(f"{k} {v:.1f}" for k, v in memory.items()))
-    path = write(comparison, memory, arguments.rounds)
-    print(f"Every sample: {path.relative_to(ROOT)}")
+    path = write(comparison, memory, arguments.rounds, arguments.json)
+    print(f"Every sample: {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
 
 
 def main() -> int:
@@ -179,6 +192,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="of every load on each server")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
     parser.add_argument("--soak", action="store_true", help=f"{SOAK} deliveries more, for memory")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="where to write every sample")
     arguments = parser.parse_args()
     with TemporaryDirectory(prefix="webhook-launcher-receive-") as directory:
         receiver, generator = Receiver(Path(directory)), Generator()

@@ -29,15 +29,28 @@ class Request:
     path: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    others: "tuple[Request, ...]" = ()  # sent in turn with this one
+
+    def named(self) -> Iterator[dict[str, str]]:
+        """Its headers, over and over, each time with an id of its own."""
+        run = uuid4().hex
+        for number in count():
+            yield {**dict(self.headers), "X-GitHub-Delivery": f"{run}-{number}"}
 
     def numbered(self) -> Iterator[bytes]:
         """The request on the wire, over and over, each with an id of its own."""
+        run = uuid4().hex
+        parts = [(one.head(), one.body) for one in (self, *self.others)]
+        for number in count():
+            head, body = parts[number % len(parts)]
+            yield head + f"{run}-{number}\r\n\r\n".encode() + body
+
+    def head(self) -> bytes:
+        """Its head up to the value of the delivery's id."""
         lines = [f"POST {self.path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         lines += [f"Content-Length: {len(self.body)}", "X-GitHub-Delivery: "]
-        head, run = "\r\n".join(lines).encode(), uuid4().hex
-        for number in count():
-            yield head + f"{run}-{number}\r\n\r\n".encode() + self.body
+        return "\r\n".join(lines).encode()
 
 
 @dataclass

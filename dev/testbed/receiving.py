@@ -112,13 +112,81 @@ class Receiver:
 
     def memory(self) -> float:
         """MiB of the worker process: its proportional share."""
-        lines = Path(f"/proc/{self._worker()}/smaps_rollup").read_text().splitlines()
-        sizes = dict(line.split(":") for line in lines[1:])
-        return int(sizes["Pss"].split()[0]) / 1024
+        return _memory(worker_of(self._launcher.pid))
 
-    def _worker(self) -> str:
-        master = self._launcher.pid
-        return Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
+    def cpu(self) -> float:
+        """Seconds of CPU that the worker process has taken."""
+        return _cpu(worker_of(self._launcher.pid))
+
+
+class Flooded:
+    """The launcher with 50 paused workloads and two sources: `flood`, and `honest` for one."""
+
+    _WORKLOADS = 50
+
+    def __init__(self, directory: Path) -> None:
+        self._secret = secrets.token_hex(32)
+        self._state = directory / "state"
+        os.environ["DOCKER_HOST"] = "unix:///nonexistent/docker.sock"
+        workload = {
+            "track": {"tag": "stable"},
+            "compose": {"inline": {"services": {"web": {}}}},
+        }
+        names = [f"web{number}" for number in range(self._WORKLOADS)]
+        source = {"kind": "github", "secret": self._secret}
+        self._launcher = Launcher(
+            directory,
+            {
+                "poll": {"every": "off"},
+                "sources": {"flood": {**source, "workloads": names[1:]}, "honest": source},
+                "workloads": {
+                    name: {**workload, "image": f"ghcr.io/acme/{name}"} for name in names
+                },
+            },
+        )
+        self.port = self._launcher.port
+
+    def start(self) -> None:
+        """Serve. RuntimeError with the end of the log when it does not."""
+        self._launcher.start(until="/healthz")
+        for number in range(self._WORKLOADS):
+            self._launcher.post(f"/api/v1/workloads/web{number}/pause")
+
+    def stop(self) -> None:
+        """End it."""
+        self._launcher.kill()
+
+    def head(self, line: str) -> bytes:
+        """The head of a request to `flood`."""
+        return f"POST /hooks/flood HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode()
+
+    def honest(self) -> Request:
+        """A delivery that must be accepted."""
+        return self._of("honest", [push_body("web0")], forged=False)
+
+    def request(self, *, forged: bool = False, size: int = 0) -> Request:
+        """Deliveries of the flood, for each of the workloads in turn; padded to a size."""
+        names = [f"web{number}" for number in range(1, self._WORKLOADS)]
+        bodies = [push_body(name) for name in (names[:1] if size else names)]
+        return self._of("flood", [body.ljust(size) for body in bodies], forged=forged)
+
+    def memory(self) -> float:
+        """MiB of the worker process: its proportional share."""
+        return _memory(worker_of(self._launcher.pid))
+
+    def journal_size(self) -> int:
+        """Bytes of the journal's files."""
+        return sum(path.stat().st_size for path in self._state.glob("journal.sqlite3*"))
+
+    def waiting(self) -> int:
+        """How many intents wait."""
+        found = self._launcher.get("/api/v1/workloads").body["workloads"]
+        return sum(len(one["pending"]) for one in found)
+
+    def _of(self, source: str, bodies: list[bytes], *, forged: bool) -> Request:
+        secret = "a guess" if forged else self._secret
+        first, *others = [_push(self.port, secret, source, body) for body in bodies]
+        return replace(first, others=tuple(others))
 
 
 class Bare:
@@ -170,17 +238,37 @@ class Bare:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
 
+    def cpu(self) -> float:
+        """Seconds of CPU that the worker process has taken."""
+        return _cpu(worker_of(self.pid))
+
     def request(self, *, forged: bool = False) -> Request:
         """The same delivery for this server."""
         return _push(self.port, "a guess" if forged else self._secret)
 
 
-def _push(port: int, secret: str) -> Request:
-    body = push_body()
+def worker_of(master: int) -> str:
+    """The process id of gunicorn's worker."""
+    return Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
+
+
+def _memory(process: str) -> float:
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    sizes = dict(line.split(":") for line in lines[1:])
+    return int(sizes["Pss"].split()[0]) / 1024
+
+
+def _cpu(process: str) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _push(port: int, secret: str, source: str = "ghcr", body: bytes | None = None) -> Request:
+    body = push_body() if body is None else body
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return Request(
         port,
-        "/hooks/ghcr",
+        f"/hooks/{source}",
         (
             ("User-Agent", "GitHub-Hookshot/0a1b2c3"),
             ("Accept", "*/*"),
@@ -197,11 +285,11 @@ def _push(port: int, secret: str) -> Request:
 
 def noise(port: int, secret: str) -> Request:
     """A delivery to the source `noise` of a launcher, which is a github one."""
-    return replace(_push(port, secret), path="/hooks/noise")
+    return _push(port, secret, "noise")
 
 
-def push_body() -> bytes:
-    """A `package` event of the size that GitHub's have, 6 to 8 KB."""
+def push_body(image: str = "web") -> bytes:
+    """A `package` event about an image of `ghcr.io/acme`, as long as GitHub's are: 6 to 8 KB."""
     owner = {
         "login": "acme",
         "id": 7,
@@ -233,11 +321,11 @@ def push_body() -> bytes:
                 "layers": [],
             },
         },
-        "package_url": "ghcr.io/acme/web:stable",
+        "package_url": f"ghcr.io/acme/{image}:stable",
     }
     package = {
         "id": 42,
-        "name": "web",
+        "name": image,
         "namespace": "acme",
         "ecosystem": "CONTAINER",
         "package_type": "CONTAINER",

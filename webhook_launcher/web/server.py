@@ -32,7 +32,7 @@ _HOOK = re.compile(r"/hooks/([^/%]+)(?:/([^/%]+))?")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_BODY = 1024**2  # under an application that says nothing else
 # Seconds of hearing deliveries before the sockets are looked at again.
-_TURN = 0.02
+_TURN = 0.005
 # Deliveries of one source that may wait for the network or a file, each in a thread.
 _WAITING_OF_ONE = 4
 
