@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from figures import alone, deploy, flood, receiving
+from figures import alone, deploy, flood, receiving, verification
 from figures.figure import Figure
 from figures.picture import draw
 from testbed.contenders.contest import NotServedError
@@ -50,11 +50,16 @@ def _alone(_registry: TestRegistry, quick: bool, _rounds: int) -> Figure:
     return alone.measure(((1, 1), (100, 20), (1000, 100)), idle=20.0)
 
 
+def _verification(registry: TestRegistry, quick: bool, _rounds: int) -> Figure:
+    return verification.measure(registry, 20 if quick else 100)
+
+
 PARTS: dict[str, Part] = {
     "push_to_healthy": _deploy,
     "flood": _flood,
     "receive": _receive,
     "alone": _alone,
+    "verification": _verification,
 }
 
 

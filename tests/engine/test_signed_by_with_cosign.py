@@ -15,8 +15,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from testbed.cosign import Publisher
 from testbed.images import Recipe, TestRegistry, digest_of
-from tests.cosign import Publisher
+from tests.cosign import program
 from webhook_launcher.adapters.registry import RegistryClient
 from webhook_launcher.core.attachment import Form
 from webhook_launcher.core.errors import NotSignedYetError, PolicyRefusedError
@@ -89,7 +90,9 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the publishers keep their keys."""
+    """Where the publishers keep their keys; without their tools, nothing can be shown."""
+    for major in FORM_OF:
+        program(major)
     return tmp_path_factory.mktemp("keys")
 
 
@@ -187,7 +190,7 @@ def test_other_keys(
     assert scene.verdict(image, trusting(release)) == f"signed by release ({FORM_OF[major]})"
 
 
-@pytest.mark.usefixtures("machine")
+@pytest.mark.usefixtures("keys")
 def test_ed25519_from_cosign_is_refused_at_load(tmp_path: Path) -> None:
     """With the reason, before anybody signs with it."""
     key = ed25519.Ed25519PrivateKey.generate()

@@ -21,7 +21,7 @@ from tests.adapters.registry.fake import (
 )
 from tests.signing import SIGN_TYPE, Signer, bundle_attachment, bundle_manifest, legacy_manifest
 from webhook_launcher.adapters.registry import Credential, RegistryClient, Timeouts
-from webhook_launcher.adapters.registry.attachments import MAX_BODY, MAX_TOTAL, MOST
+from webhook_launcher.adapters.registry.attachments import MAX_BODY, MAX_TOTAL, MOST, MOST_PAGES
 from webhook_launcher.core.attachment import Attachment, Form
 from webhook_launcher.core.errors import (
     RateLimitedError,
@@ -193,6 +193,53 @@ def test_blobs_elsewhere_get_no_token(
     image = client.image(registry.reference(f"{WEB}:stable"), AMD64)
     assert client.attachments(image) == (made,)
     assert [("authorization" in seen.headers) for seen in other.seen] == [False]
+
+
+def paged(registry: FakeRegistry, pages: list[list[Document]], target: str = "{path}") -> None:
+    """A referrers API that gives so many entries at a time, and says where the next ones are."""
+
+    def edit(seen: Seen, reply: Reply) -> Reply:
+        if "/referrers/" not in seen.path:
+            return reply
+        number = int(seen.query.get("page", "0"))
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": pages[number]}
+        headers = {"Content-Type": OCI_INDEX}
+        if number + 1 < len(pages):
+            place = target.format(path=seen.path, host=registry.host)
+            headers["Link"] = f'<{place}?page={number + 1}>; rel="next"'
+        return Reply(200, headers, encode(index))
+
+    registry.edits.append(edit)
+
+
+@pytest.mark.parametrize("target", ["{path}", "http://{host}{path}"])
+def test_every_page_of_referrers_is_read(
+    registry: FakeRegistry, client: RegistryClient, image: Image, target: str
+) -> None:
+    """Ours may be on the last one; some registries give ten at a time."""
+    made = [bundle(image.digest, n=str(n)) for n in range(3)]
+    paged(registry, [[entry] for entry in refer(registry, image.digest, *made)], target)
+    assert client.attachments(image) == tuple(made)
+
+
+def test_pages_that_never_end_are_not_read_for_ever(
+    registry: FakeRegistry, client: RegistryClient, image: Image
+) -> None:
+    """Each costs a request, and a registry may invent as many as it likes."""
+    made = bundle(image.digest)
+    paged(registry, [refer(registry, image.digest, made)] * 1000)
+    assert client.attachments(image) == (made,)
+    assert len([path for path in asked(registry) if path.startswith("referrers/")]) == MOST_PAGES
+
+
+def test_a_next_page_elsewhere_is_not_followed(
+    registry: FakeRegistry, other: FakeRegistry, client: RegistryClient, image: Image
+) -> None:
+    """Our token would go with the request."""
+    entries = refer(registry, image.digest, bundle(image.digest))
+    paged(registry, [entries, entries], f"http://{other.host}{{path}}")
+    assert "sends us elsewhere" in faults(client.attachments(image))[0]
+    assert other.seen == []
 
 
 @pytest.mark.parametrize(

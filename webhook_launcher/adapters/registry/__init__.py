@@ -9,6 +9,7 @@ Top to bottom, each file uses only those below it::
     outage        who let us wait in vain is left alone for a while
     access        who we are: challenges answered, tokens kept until they expire
     manifest      a manifest's bytes -> Index or Manifest      platform   which entry is ours
+    paging        where the next page of a list is
     document      what both are made of, read strictly
     refusals      a status code -> the error that says who must act
     transport     one request, one bounded answer              connection  its time and size

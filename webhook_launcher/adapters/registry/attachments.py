@@ -34,6 +34,7 @@ from webhook_launcher.adapters.registry.manifest import (
     MAX_MANIFEST,
     proven_digest,
 )
+from webhook_launcher.adapters.registry.paging import next_query
 from webhook_launcher.adapters.registry.transport import Answer, Deadline
 from webhook_launcher.core import strict_json
 from webhook_launcher.core.attachment import Attachment, Form
@@ -48,6 +49,7 @@ from webhook_launcher.core.reference import Digest, Repository
 
 # As many signatures of one image as anybody reads; more are an attack (GHSA-95pr-fxf5-86gv).
 MOST = 64
+MOST_PAGES = 16
 # cosign's payloads and signature bundles have about 1 KiB, provenance about 20 KiB.
 MAX_BODY = 1024 * 1024
 # All manifests and bodies of one look: it is kept in the journal.
@@ -117,24 +119,36 @@ class _Look:
 
     def bundles(self) -> list[Attachment]:
         """The bundles that refer to the digest."""
-        answer = self._referrers() or self._tagged(self._tag, (_OCI_INDEX,))
-        if answer is None:
-            return []
         try:
-            entries = _referring(answer)[:MOST]
+            pages = self._referrers() or self._tagged_index()
+            entries = _referring(pages)[:MOST]
         except _READING as error:
-            return [_faulty(Form.BUNDLE, answer.content_type, "the list of referrers", error)]
+            return [_faulty(Form.BUNDLE, _OCI_INDEX, "the list of referrers", error)]
         found = (bundle for entry in entries for bundle in self._referrer(entry))
         return list(islice(found, MOST))
 
-    def _referrers(self) -> Answer | None:
-        """The referrers API's answer; None where there is no such API."""
+    def _referrers(self) -> list[Answer]:
+        """The referrers API's answers, page by page; none where there is no such API."""
+        place = f"referrers/{self._digest}"
         try:
-            answer = self._get(f"referrers/{self._digest}", (_OCI_INDEX,), _NO_REFERRERS)
+            page = self._get(place, (_OCI_INDEX,), _NO_REFERRERS)
         except RegistryDeniedError:
-            return None  # some answer so for every path they do not know: the tag decides
-        known = answer.status == HTTPStatus.OK and answer.content_type == _OCI_INDEX
-        return answer if known else None
+            return []  # some answer so for every path they do not know: the tag decides
+        if page.status != HTTPStatus.OK or page.content_type != _OCI_INDEX:
+            return []
+        pages = [page]
+        settings = self._exchange.settings(self._repository.registry)
+        path = f"/v2/{self._repository.path}/{place}"
+        while len(pages) < MOST_PAGES and (
+            query := next_query(pages[-1], settings, path, f"referrers of {self._digest}")
+        ):
+            pages.append(self._get(f"{place}?{query}", (_OCI_INDEX,)))
+        return pages
+
+    def _tagged_index(self) -> list[Answer]:
+        """The same, where a registry has none of its own."""
+        answer = self._tagged(self._tag, (_OCI_INDEX,))
+        return [] if answer is None else [answer]
 
     def _tagged(self, tag: str, accepted: tuple[str, ...]) -> Answer | None:
         answer = self._get(f"manifests/{tag}", accepted, {HTTPStatus.NOT_FOUND})
@@ -199,18 +213,22 @@ def _signed_layer(value: Any) -> tuple[Descriptor, str | None]:
     return as_descriptor(layer, "a layer"), text if isinstance(text, str) else None
 
 
-def _referring(answer: Answer) -> list[Descriptor]:
+def _referring(pages: list[Answer]) -> list[Descriptor]:
     """The manifests that an index of referrers names, none twice, likely signatures first."""
-    claimed = answer.headers.get("Docker-Content-Digest")
-    proven_digest(answer.body, None, claimed, "the index of its referrers")
-    if answer.content_type != _OCI_INDEX:
-        raise OddDocumentError(f"the registry sends it as {shown(answer.content_type)}")
-    document = parse_document(answer.body, answer.content_type)
-    entries = [as_object(entry, "an entry") for entry in list_of(document, "manifests")]
+    entries = [entry for page in pages for entry in _entries(page)]
     ordered = sorted(entries, key=_says_signature, reverse=True)
     found = [as_descriptor(entry, "an entry") for entry in ordered]
     by_digest = {entry.digest: entry for entry in found if entry.media_type in MANIFEST_TYPES}
     return list(by_digest.values())
+
+
+def _entries(page: Answer) -> list[Mapping[str, Any]]:
+    claimed = page.headers.get("Docker-Content-Digest")
+    proven_digest(page.body, None, claimed, "the list of referrers")
+    if page.content_type != _OCI_INDEX:
+        raise OddDocumentError(f"the registry sends it as {shown(page.content_type)}")
+    document = parse_document(page.body, page.content_type)
+    return [as_object(entry, "an entry") for entry in list_of(document, "manifests")]
 
 
 def _says_signature(entry: Mapping[str, Any]) -> bool:

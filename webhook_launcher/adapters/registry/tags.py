@@ -5,11 +5,11 @@ next page is. A list that is cut short could hide the newest tag and lead back t
 a list that is not read to its end is an error, never a shorter list.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from webhook_launcher.adapters.registry.exchange import Exchange
+from webhook_launcher.adapters.registry.paging import next_query
 from webhook_launcher.adapters.registry.transport import Answer, Deadline
 from webhook_launcher.core import strict_json
 from webhook_launcher.core.errors import InvalidReferenceError, RegistryError
@@ -22,9 +22,6 @@ MAX_TAGS = 50_000
 MAX_BYTES = 16 * 1024 * 1024
 SECONDS = 60.0
 _MAX_PAGE_BYTES = 4 * 1024 * 1024
-# RFC 8288: `<target>; rel="next"`, among other links perhaps. The query is sent back as it came.
-_NEXT = re.compile(r"<(?P<target>[^<>]{1,4096})>\s{0,8};\s{0,8}rel=\"?next\"?(?![a-z])", re.I)
-_QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]{1,4096}")
 
 
 class TagLists:
@@ -52,7 +49,12 @@ class TagLists:
             tags.update(dict.fromkeys(page))
             if len(tags) > MAX_TAGS or left <= 0:
                 raise _endless(repository)
-            query = self._next(answer, repository)
+            query = next_query(
+                answer,
+                self._exchange.settings(repository.registry),
+                f"/v2/{repository.path}/tags/list",
+                f"tags of {repository}",
+            )
             # Some send no link; a full page that brought something may have another after it.
             if query is None and len(page) == PAGE and len(tags) > known:
                 query = f"n={PAGE}&last={page[-1]}"
@@ -68,21 +70,6 @@ class TagLists:
             limit=min(_MAX_PAGE_BYTES, left),
             accept="application/json",
         )
-
-    def _next(self, answer: Answer, repository: Repository) -> str | None:
-        """The query of the next page: of the same list at the same registry, or it is an error."""
-        found = _NEXT.search(answer.headers.get("Link", ""))
-        if found is None:
-            return None
-        target = found["target"].removeprefix(self._exchange.settings(repository.registry).base)
-        place, _, query = target.partition("?")
-        if place != f"/v2/{repository.path}/tags/list" or not _QUERY.fullmatch(query):
-            raise RegistryError(
-                f"registry {repository.registry} sends us elsewhere for more tags of {repository}",
-                advice="Name the registry by the host that serves its tag lists itself, and let a "
-                "proxy before it pass the Host header.",
-            )
-        return query
 
 
 def _tags(answer: Answer, repository: Repository) -> list[str]:
