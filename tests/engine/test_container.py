@@ -97,6 +97,8 @@ def test_the_main_job_works_inside_the_container(stage: Stage, contain: Contain)
     (service,) = stage.containers()
     assert stage.host.docker("exec", service, "cat", "/greeting") == "from the host"
     assert launcher.get("/readyz").status == 200
+    checked = json.loads(contained.run("webhook-launcher", "doctor", "--json"))
+    assert [one for one in checked["findings"] if one["status"] != "good"] == []
     assert contained.run("id", "-un") == "launcher"
     assert _capabilities(contained) == 0
     assert contained.inspected()["HostConfig"]["ReadonlyRootfs"] is True
