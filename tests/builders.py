@@ -26,7 +26,7 @@ from webhook_launcher.core.source import Source
 from webhook_launcher.sources import KINDS, may_send, receive
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
-from webhook_launcher.web.health import Check
+from webhook_launcher.web.health import Check, Health
 from webhook_launcher.web.reception import Intake
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -161,6 +161,7 @@ def edge_in(
     clock: FakeClock | None = None,
     checks: Mapping[str, Check] | None = None,
     senders: Mapping[str, Source] | None = None,
+    notes: Mapping[str, Check] | None = None,
     **changes: Any,
 ) -> Iterator[Edge]:
     """An Edge with CONFIGURATION and changes; its journal is closed at the end.
@@ -174,6 +175,7 @@ def edge_in(
     lanes = {name: workload.project.name for name, workload in settings.workloads.items()}
     journal = Journal(settings.state, lanes, limit=settings.limits.pending)
     edge = Edge(settings, clock, journal, Flask("replaced below"))
+    health = Health(checks or {}, notes or {})
     edge.app = create_app(
         Intake(
             settings.sources,
@@ -197,8 +199,9 @@ def edge_in(
             journal.receipts,
             clock,
             edge.wake,
+            health.remarks,
         ),
-        checks or {},
+        health,
         partial(may_send, settings.sources),
     )
     try:

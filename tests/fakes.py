@@ -234,7 +234,7 @@ class FakeHost:
     pins: dict[tuple[str, str], str] = field(default_factory=dict)
     pulled: set[Digest] = field(default_factory=set)
     pulled_for: dict[str, set[Digest]] = field(default_factory=dict)  # by workload
-    kept: dict[str, Digest] = field(default_factory=dict)
+    kept_tags: dict[str, Digest] = field(default_factory=dict)
     unhealthy: set[Digest] = field(default_factory=set)
     # Compose refuses these, with the old container gone already.
     refused: set[Digest] = field(default_factory=set)
@@ -297,7 +297,7 @@ class FakeHost:
         self._step("keep")
         if image.digest not in self.pulled:
             raise PullError(f"{image.pinned} is not here")
-        self.kept[f"{workload}:{slot}"] = image.digest
+        self.kept_tags[f"{workload}:{slot}"] = image.digest
         self._step("kept")
 
     def containers(self, project: str, services: Sequence[str]) -> list[Container]:
@@ -317,6 +317,14 @@ class FakeHost:
         if reference.repository != repository or reference.digest is None:
             return None
         return Image(reference, reference.digest, config=config_of(reference.digest))
+
+    def kept(self, project: str, workload: str, slot: str, repository: Repository) -> Image | None:
+        """What a keep-tag names."""
+        self._step("kept?")
+        named = self.kept_tags.get(f"{workload}:{slot}")
+        if named is None:
+            return None
+        return Image(Reference(repository, None, named), named, config=config_of(named))
 
     def sweep(self, project: str) -> None:
         """Remove what an interrupted `up` left, unless it is all there is of its service."""

@@ -77,6 +77,19 @@ class Served:
         except requests.ConnectionError:
             return False
 
+    def worker(self) -> int:
+        """The process id of gunicorn's worker."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(children.read_text().split()[0])
+
+    def kill(self) -> None:
+        """As a power cut does: master and worker are gone at once."""
+        worker = self.worker()
+        self.process.send_signal(signal.SIGSTOP)  # it would start another worker
+        os.kill(worker, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait(LONG)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """As an init system does; the exit status."""
         self.process.send_signal(number)

@@ -44,8 +44,8 @@ class TestTheMainJob:
         """It is what a rollback returns to, and its image is kept from pruning."""
         running(world, A, B)
         assert (world.current(), world.previous()) == (B, A)
-        assert world.host.kept["web:current"] == B
-        assert world.host.kept["web:previous"] == A
+        assert world.host.kept_tags["web:current"] == B
+        assert world.host.kept_tags["web:previous"] == A
 
     def test_a_push_of_what_runs_changes_nothing(self, world: World) -> None:
         """Senders repeat themselves; a restart for nothing is an outage for nothing."""
@@ -80,7 +80,7 @@ class TestTheMainJob:
         world.push(B)
         world.work()
         assert world.host.runs() == world.current() == A
-        assert world.host.kept["web:current"] == A
+        assert world.host.kept_tags["web:current"] == A
 
     def test_a_quarantined_image_is_not_adopted(self, world: World) -> None:
         """Else a first deployment whose failure could not be cleared becomes a good release."""

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from werkzeug.test import Client
 from tests.builders import CONFIGURATION, LEFT_OUT, changed
 from tests.receipts import KEY
 from webhook_launcher.adapters.engine import Connection, Engine
+from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.attempt import Outcome
 from webhook_launcher.config import Settings, load
-from webhook_launcher.core.errors import JournalError
+from webhook_launcher.core.errors import JournalDamagedError, JournalError
 from webhook_launcher.core.model import Action, Intent, Origin, Status, Trust, Wish
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.launcher import Launcher
@@ -103,6 +106,14 @@ def until(happened: Callable[[], object]) -> None:
 def open_files() -> int:
     """Descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def meet_damage(journal: Journal) -> None:
+    """Read a page that is none, as SQLite sees it when it reads one again from the disk."""
+    damaged = sqlite3.connect(":memory:")
+    damaged.deserialize(b"SQLite format 3\0" + b"x" * 4080)
+    with closing(damaged), journal._database.reading():
+        damaged.execute("SELECT * FROM sqlite_master")
 
 
 @pytest.fixture
@@ -244,6 +255,21 @@ def test_reloads_leave_nothing_behind(stage: Stage) -> None:
         until(lambda: not stage.running.retiring)
         counts.append((threading.active_count(), open_files()))
     assert counts[2] == counts[1]
+
+
+def test_a_journal_that_is_damaged_in_use_ends_the_process(stage: Stage, tmp_path: Path) -> None:
+    """The next one moves it aside; on this one nothing could be promised any more."""
+    stage.running.stop(time.monotonic() + _LONG)
+    ended = threading.Event()
+    stage.running = Running(stage.read(), stage.read, ended.set)
+    stage.running.start()
+    assert stage.push() in (200, 202)
+    with pytest.raises(JournalDamagedError):
+        meet_damage(stage.running.journal)
+    assert ended.wait(_LONG)
+    reason = stage.http.get("/readyz").get_json()["reasons"]["journal"]
+    assert "damaged" in reason
+    assert stage.push() == 503
 
 
 def test_it_begins_when_the_disk_can_be_written(

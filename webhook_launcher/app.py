@@ -49,7 +49,7 @@ from webhook_launcher.rollout import Rollout
 from webhook_launcher.sources import KINDS, may_send, receive
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
-from webhook_launcher.web.health import Check
+from webhook_launcher.web.health import Check, Health
 from webhook_launcher.web.reception import Intake
 from webhook_launcher.worker import Worker
 
@@ -187,7 +187,14 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
         Loop("placement", placement.step),
         Loop("prerequisites", prerequisites.step),
     ]
-    loops = (*workers, *pollers)
+    health = Health(
+        {
+            **_checks(journal, engine, (*workers, *pollers)),
+            "mounts": placement.reason,
+            "host": prerequisites.reason,
+        },
+        {"journal": journal.note},
+    )
     app = create_app(
         Intake(
             with_key_lookups(settings.sources, clock.monotonic),
@@ -213,12 +220,9 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
             journal.receipts,
             clock,
             wake,
+            health.remarks,
         ),
-        {
-            **_checks(journal, engine, loops),
-            "mounts": placement.reason,
-            "host": prerequisites.reason,
-        },
+        health,
         partial(may_send, settings.sources),
     )
     return Service(settings, app, journal, registry, connection, worker, pollers, workers)

@@ -193,7 +193,7 @@ class Launcher:
         state = self._workloads.state(workload.name)
         if state.current is not None:
             return state
-        image = self._rollout.adopt(workload)
+        image, previous = self._rollout.adopt(workload)
         ordered = intent.wish.origin.trust is Trust.OPERATOR and intent.wish.action is Action.DEPLOY
         if image is None and not ordered and self._rollout.occupied(workload):
             raise NotAdoptableError(
@@ -202,7 +202,9 @@ class Launcher:
             )
         if image is None or image.digest in state.quarantined:
             return state
-        self._rollout.commit(workload, image, None)
+        if previous is not None and previous.digest not in state.quarantined:
+            self._workloads.promote(workload.name, previous, None)
+        self._rollout.commit(workload, image, previous)
         self._workloads.promote(workload.name, image, None)
         _log.info("adopted", extra={"workload": workload.name, "image": image.pinned})
         return self._workloads.state(workload.name)

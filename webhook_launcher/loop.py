@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from webhook_launcher.core.errors import LauncherError
+
 _log = logging.getLogger(__name__)
 # After a step that raised: long enough not to spin, short enough to recover by itself.
 _PAUSE_AFTER_FAULT = 5.0
@@ -71,6 +73,12 @@ class Loop:
     def _one_step(self) -> float:
         try:
             return self._step()
+        except LauncherError as error:
+            _log.error(
+                "step failed",
+                extra={"loop": self.name, "code": error.code, "detail": str(error)},
+            )
+            return _PAUSE_AFTER_FAULT
         except Exception:  # noqa: BLE001 - a loop outlives every fault of its step
             _log.exception("step failed", extra={"loop": self.name})
             return _PAUSE_AFTER_FAULT

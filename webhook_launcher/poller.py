@@ -204,6 +204,9 @@ class Poller:
                 extra={"workload": workload.name, "code": error.code, "detail": str(error)},
             )
             self._states.checked(workload.name, str(error), self._clock.now())
+            if not waiting and state.current is None:
+                # It may have run before the journal was lost: the engine's images know.
+                self._ask(workload, Action.RESTORE, "nothing is known of it yet")
             return
         moved = now is not None and self._is_news(workload, now, state)
         if now is None or not moved or _awaited(now, waiting, state):

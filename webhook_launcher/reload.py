@@ -14,7 +14,10 @@ So the configuration is replaced inside the one there is. The order of it, in a 
 """
 
 import logging
+import math
+import os
 import queue
+import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -30,21 +33,32 @@ from webhook_launcher.web.reception import Reception
 _log = logging.getLogger(__name__)
 # Seconds between two looks whether the loops of the configuration before have ended.
 _LOOK = 0.5
+# Seconds between two looks whether the journal was found damaged.
+_KEEP = 2.0
 
 
 class Running:
     """A WSGI application and the loops around it, under the configuration that is in force.
 
     `read` reads the configuration anew; it raises ConfigurationError. Opens the journal at once.
+    `begin_anew` ends the process so that another one begins: what is open is damaged, and opening
+    it anew puts it aside.
     """
 
-    def __init__(self, settings: Settings, read: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        begin_anew: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+    ) -> None:
         self._read = read
         self._service = build(settings)
         self._retiring: list[Service] = []
         self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False: stop
         self._begun = False
         self._loop = Loop("reload", self._step)
+        self._begin_anew = begin_anew
+        self._keeper = Loop("keeper", self._keep)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a request under the configuration that is in force when it comes."""
@@ -74,6 +88,7 @@ class Running:
     def start(self) -> None:
         """Give back what a killed launcher had claimed, then start the loops; returns at once."""
         self._loop.start()
+        self._keeper.start()
 
     def reload(self) -> None:
         """Ask for the configuration to be read anew; returns at once, safe in a signal handler."""
@@ -82,8 +97,10 @@ class Running:
     def stop(self, deadline: float) -> None:
         """Stop by the monotonic deadline: reloading, pollers, workers, then the journal."""
         self._loop.stop()
+        self._keeper.stop()
         self._requests.put(False)
         self._loop.join(deadline)
+        self._keeper.join(deadline)
         for service in (*self._retiring, self._service):
             service.halt()
         for service in (*self._retiring, self._service):
@@ -104,6 +121,15 @@ class Running:
             self._reload()
         self._see_out()
         return 0.0
+
+    def _keep(self) -> float:
+        """Nothing can be promised on a damaged journal: end, and begin with a new one."""
+        self.journal.examine()
+        if self.journal.damage is None:
+            return _KEEP
+        _log.critical("beginning anew", extra={"detail": self.journal.damage})
+        self._begin_anew()
+        return math.inf
 
     def _begin(self) -> None:
         """A full disk delays it: then the loop logs that and calls again."""

@@ -55,6 +55,9 @@ class Engine(Protocol):
     ) -> Image | None:
         """The image of that repository that runs there now, as far as the engine knows it."""
 
+    def kept(self, project: str, workload: str, slot: str, repository: Repository) -> Image | None:
+        """The image of that repository under a keep-tag, if it is there."""
+
     def sweep(self, project: str) -> None:
         """Remove what an interrupted `up` left."""
 
@@ -174,14 +177,37 @@ class Rollout:
         """Wait for an `up` that outlived its launcher; ProjectBusyError when it goes on."""
         self._compose.quiet(workload.project)
 
-    def adopt(self, workload: Workload) -> Image | None:
-        """What ran before we came: the release to return to when the first one fails."""
+    def adopt(self, workload: Workload) -> tuple[Image | None, Image | None]:
+        """Current and previous release of a workload of which the journal knows nothing.
+
+        What runs is the release to return to when the first one fails. A launcher that lost its
+        journal finds its own keep-tags: what runs may be a release that was never proved, the one
+        that was pulled last; then the one that was current is.
+        """
+        running = self._running(workload)
+        current, pulled = self._kept(workload, "current"), self._kept(workload, "next")
+        if current is None:
+            return running, None
+        unproved = _same(running, pulled) and not _same(running, current)
+        if running is None or unproved or _same(running, current):
+            return current, self._kept(workload, "previous")
+        return running, current
+
+    def _running(self, workload: Workload) -> Image | None:
         found = []
         for repository in workload.repositories:
             services = self._compose.services(workload.project, repository)
             found.append(self._engine.adopted(workload.project.name, services, repository))
-        images = [image for image in found if image is not None]
-        return as_one(images) if len(images) == len(found) else None
+        return _whole(found)
+
+    def _kept(self, workload: Workload, slot: str) -> Image | None:
+        project, name = workload.project.name, workload.name
+        return _whole(
+            [
+                self._engine.kept(project, name, _slot(slot, number), repository)
+                for number, repository in enumerate(workload.repositories)
+            ]
+        )
 
     def prepare(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
         """`before` hooks, pull, keep-tag. The old release is untouched when this raises."""
@@ -242,8 +268,8 @@ class Rollout:
     def commit(self, workload: Workload, image: Image, previous: Image | None) -> None:
         """Move the keep-tags: the current and the previous image survive pruning."""
         if previous is not None:  # first: until then it is kept as the current one
-            self._keep(workload, previous, "previous")
-        self._keep(workload, image, "current")
+            self._hold(workload, previous, "previous")
+        self._hold(workload, image, "current")
 
     def after(self, workload: Workload, image: Image, stopwatch: Stopwatch) -> None:
         """`after` hooks; HookError does not undo a release that runs and is proved."""
@@ -290,7 +316,7 @@ class Rollout:
             moment=moment,
         )
 
-    def _keep(self, workload: Workload, image: Image, slot: str) -> None:
+    def _hold(self, workload: Workload, image: Image, slot: str) -> None:
         """A release that runs, proved, does not fail because its image cannot be tagged."""
         try:
             for number, one in enumerate(image.each):
@@ -307,3 +333,16 @@ class Rollout:
 def _slot(name: str, number: int) -> str:
     """The keep-tag of the n-th image of a release; there is seldom more than one."""
     return f"{name}-{number}" if number else name
+
+
+def _whole(found: Sequence[Image | None]) -> Image | None:
+    """The images as one release; None unless all of them are there."""
+    images = [image for image in found if image is not None]
+    return as_one(images) if len(images) == len(found) else None
+
+
+def _same(one: Image | None, other: Image | None) -> bool:
+    """True when both are there and the engine could take one for the other, image by image."""
+    if one is None or other is None:
+        return False
+    return all(ours.ids & theirs.ids for ours, theirs in zip(one.each, other.each, strict=True))

@@ -33,12 +33,6 @@ def push(served: Served, number: int, token: str = URL_TOKEN) -> requests.Respon
     return requests.post(f"{served.url}/hooks/hub/{token}", json=body, timeout=LONG)
 
 
-def worker_of(served: Served) -> int:
-    """The process id of gunicorn's worker."""
-    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
-    return int(children.read_text().split()[0])
-
-
 def slow(served: Served) -> socket.socket:
     """A client that has sent half of a request, and will never send the rest."""
     connection = socket.create_connection(("127.0.0.1", served.port), timeout=LONG)
@@ -54,7 +48,7 @@ def _reloaded(served: Served, times: int) -> bool:
 class TestReload:
     def test_loses_no_delivery(self, served: Served) -> None:
         """Each is answered, and what was acknowledged is known afterwards."""
-        worker, over, answers = worker_of(served), threading.Event(), []
+        worker, over, answers = served.worker(), threading.Event(), []
 
         def send(first: int) -> list[requests.Response]:
             sent: list[requests.Response] = []
@@ -77,7 +71,7 @@ class TestReload:
                 f"{served.url}/api/v1/deliveries/{answer.json()['delivery']}", timeout=LONG
             )
             assert found.ok
-        assert worker_of(served) == worker
+        assert served.worker() == worker
 
     def test_takes_what_is_good_and_refuses_what_is_not(self, served: Served) -> None:
         """And the access log knows the sources that there are now."""
@@ -103,20 +97,20 @@ class TestReload:
         served.reload()
         served.until(lambda: served.told("configuration reloaded"))
         served.config.write_text("half of an ed")
-        worker = worker_of(served)
+        worker = served.worker()
         os.kill(worker, signal.SIGKILL)
-        served.until(lambda: worker_of(served) != worker and served.answers())
+        served.until(lambda: served.worker() != worker and served.answers())
         assert push(served, 1).status_code == 202
         assert requests.post(f"{served.url}/hooks/ci", timeout=LONG).status_code == 404
 
     def test_a_hang_up_of_the_terminal_ends_nothing(self, served: Served) -> None:
         """It goes to every process of the group: the master and the worker."""
-        worker = worker_of(served)
+        worker = served.worker()
         os.kill(worker, signal.SIGHUP)
         served.reload()
         served.until(lambda: served.told("configuration reloaded"))
         assert push(served, 1).status_code == 202
-        assert worker_of(served) == worker
+        assert served.worker() == worker
 
 
 class TestStop:
@@ -148,7 +142,7 @@ class TestStop:
 
     def test_an_interrupt_at_the_terminal_stops_it(self, served: Served) -> None:
         """Ctrl-C: to the master and the worker at once."""
-        worker = worker_of(served)
+        worker = served.worker()
         start = time.monotonic()
         os.kill(worker, signal.SIGINT)
         assert served.stop(signal.SIGINT) == 0

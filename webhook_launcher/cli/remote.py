@@ -120,6 +120,8 @@ def _status(arguments: argparse.Namespace) -> int:
     else:
         answer = client.get(*_API, "workloads")
         answer["receipts"] = client.get(*_API, "receipts", "head")
+        for about, remark in answer["notes"].items():
+            output.note(f"note: {about}: {remark}")
     if arguments.json:
         output.as_json(answer)
         return SUCCESS

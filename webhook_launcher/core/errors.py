@@ -38,6 +38,7 @@
     │   ├── ProjectBusyError          retryable: an earlier `up` still runs
     │   └── UnhealthyWorkloadError    triggers rollback
     └── JournalError                  our own disk
+        ├── JournalDamagedError       its file; the launcher begins anew
         ├── StateLockedError          a second launcher
         ├── QueueFullError            retryable: too many intents wait
         ├── SigningKeyError           the key of the receipts
@@ -391,6 +392,16 @@ class JournalError(LauncherError):
 
     code = "journal"
     default_advice = "Check free space and permissions of the `state` directory."
+
+
+class JournalDamagedError(JournalError):
+    """The journal's file is damaged; the launcher starts anew and moves it aside."""
+
+    code = "journal-damaged"
+    retryable = True
+    default_advice = (
+        "Check the disk. The file is kept in the `state` directory as journal.sqlite3.corrupt-…."
+    )
 
 
 class StateLockedError(JournalError):

@@ -1,7 +1,5 @@
 """EDGE: HTTP in. Nothing is decided here."""
 
-from collections.abc import Mapping
-
 from flask import Flask, Response
 
 from webhook_launcher.web import api, handshake, health, hooks, problems, receipts
@@ -15,7 +13,7 @@ RECEPTION = "webhook_launcher.reception"
 def create_app(
     intake: Intake,
     console: api.Console,
-    checks: Mapping[str, health.Check],
+    asked: health.Health,
     may_send: handshake.MaySend = lambda *_: False,
 ) -> Flask:
     """The WSGI application."""
@@ -31,7 +29,7 @@ def create_app(
     app.register_blueprint(hooks.blueprint(reception))
     app.register_blueprint(api.blueprint(console))
     app.register_blueprint(receipts.blueprint(console.admin_token, console.receipts))
-    app.register_blueprint(health.blueprint(checks))
+    app.register_blueprint(health.blueprint(asked))
     app.after_request(_never_kept)
     return app
 

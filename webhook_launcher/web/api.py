@@ -93,6 +93,7 @@ class Console:
     receipts: Receipts
     clock: Clock
     wake: Callable[[], None]
+    remarks: Callable[[], Mapping[str, str]]
 
     def workload(self, name: str) -> Workload:
         """A configured workload, or UnknownWorkloadError."""
@@ -129,7 +130,7 @@ def blueprint(console: Console) -> Blueprint:
     @admin
     def workloads() -> Response:
         shown = [console.show(workload) for workload in console.workloads.values()]
-        return jsonify({"workloads": shown})
+        return jsonify({"workloads": shown, "notes": console.remarks()})
 
     @api.get("/workloads/<name>")
     @admin

@@ -77,13 +77,12 @@ def test_a_state_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         Journal(tmp_path / "file" / "state", LANES)
 
 
-def test_a_file_that_is_no_journal_is_told_and_the_lock_given_back(state: Path) -> None:
+def test_a_journal_that_cannot_be_opened_is_told_and_the_lock_given_back(state: Path) -> None:
     """Else correcting it would need a new process."""
-    state.mkdir()
-    (state / "journal.sqlite3").write_bytes(b"this is not a database" * 100)
+    (state / "journal.sqlite3").mkdir(parents=True)
     with pytest.raises(JournalError, match="cannot open the journal"):
         Journal(state, LANES)
-    (state / "journal.sqlite3").unlink()
+    (state / "journal.sqlite3").rmdir()
     Journal(state, LANES).close()
 
 

@@ -42,6 +42,19 @@ def adopt_image(
     )
 
 
+def kept_image(client: Client, tag: str, repository: Repository) -> Image | None:
+    """The image of `repository` that the launcher kept under a tag of its own; None if it did not.
+
+    What was current and previous, for one that has lost its journal.
+    """
+    inspected = client.find_image(tag)
+    known = [_reference(text) for text in (inspected or {}).get("RepoDigests") or []]
+    ours = [found.digest for found in known if found and found.repository == repository]
+    if inspected is None or not ours or ours[0] is None:
+        return None
+    return Image(Reference(repository, None, ours[0]), ours[0], config=Digest(inspected["Id"]))
+
+
 def _reference(text: str) -> Reference | None:
     try:
         return parse_reference(text)

@@ -143,6 +143,12 @@ class Engine:
             found = inspect_containers(client, project, services)
         return [one["Name"].lstrip("/") for one in found if is_deaf(one)]
 
+    def kept(self, project: str, workload: str, slot: str, repository: Repository) -> Image | None:
+        """The image of that repository under a keep-tag, if it is there."""
+        tag = f"{keep.REPOSITORY}:{keep.keep_tag(project, workload, slot)}"
+        with self._connection.client() as client:
+            return adoption.kept_image(client, tag, repository)
+
     def sweep(self, project: str) -> None:
         """Remove what an interrupted `up` left."""
         with self._connection.client() as client:

@@ -11,29 +11,32 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from webhook_launcher.adapters.journal import (
-    database,
     deliveries,
     deployments,
     evidence,
     intents,
+    probe,
     receipts,
     workloads,
 )
+from webhook_launcher.adapters.journal.damage import moved_aside
 from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.deliveries import Accepted, Deliveries
 from webhook_launcher.adapters.journal.deployments import Deployments
 from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.intents import Intents
+from webhook_launcher.adapters.journal.probe import Probe
 from webhook_launcher.adapters.journal.receipt_key import check_keys, public_keys, signing_key
 from webhook_launcher.adapters.journal.receipts import Receipts, kept_receipts
 from webhook_launcher.adapters.journal.rows import time_text
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.dsse import PrivateKey
+from webhook_launcher.core.errors import JournalDamagedError
 
 __all__ = ["Accepted", "Journal", "check_keys", "kept_receipts", "public_keys"]
 
 # Every module that owns tables; see `schema`.
-TABLES = (database, deliveries, intents, deployments, workloads, evidence, receipts)
+TABLES = (deliveries, intents, deployments, workloads, evidence, receipts, probe)
 
 # Longer than any sender in the facts keeps redelivering (Pub/Sub: 7 days).
 _KEEP_DELIVERIES = timedelta(days=30)
@@ -62,6 +65,8 @@ class Journal:
         new_id: Callable[[], str] = _random_id,
     ) -> None:
         self._database = Database(state, [table.SCHEMA for table in TABLES])
+        self._state = state
+        self._probe = Probe(self._database)
         self.new_id = new_id
         self.workloads = Workloads(self._database)
         self.receipts = Receipts(self._database, self._key_in(state, key))
@@ -84,13 +89,30 @@ class Journal:
             self.close()
             raise
 
+    @property
+    def damage(self) -> str | None:
+        """What was found damaged while it was used: the process must start anew."""
+        return self._database.damage
+
+    def examine(self) -> None:
+        """Find out whether what failed before is damage; costs nothing while nothing fails."""
+        self._database.examine()
+
+    def note(self) -> str | None:
+        """What an operator should know of it: that another one was found damaged."""
+        found = moved_aside(self._state)
+        if not found:
+            return None
+        return (
+            f"a damaged journal was moved aside to {found[-1]}: what it alone knew is lost "
+            "(history, deliveries, what waited). Check the disk, then remove the file."
+        )
+
     def usable(self) -> None:
-        """Raise JournalError unless a transaction can be committed now."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO probe VALUES (1, 0) "
-                "ON CONFLICT DO UPDATE SET count = (count + 1) % 1000000"
-            )
+        """Raise JournalError unless a transaction can be committed now; answers within 2 s."""
+        if self.damage is not None:
+            raise JournalDamagedError(f"the journal is damaged: {self.damage}")
+        self._probe.ask()
 
     def prune(self, now: datetime) -> None:
         """Forget what is older than any redelivery, and all but the newest deployments."""

@@ -6,6 +6,7 @@ at the same moment from several threads share a commit (`writer`), and so the wa
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -15,19 +16,26 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from webhook_launcher.adapters.journal.damage import (
+    NAME,
+    check,
+    is_damage,
+    is_foreign,
+    mark,
+    marked,
+    move_aside,
+    take_over,
+)
 from webhook_launcher.adapters.journal.schema import bring_up_to_date
 from webhook_launcher.adapters.journal.writer import Result, Writer
-from webhook_launcher.core.errors import JournalError, StateLockedError
+from webhook_launcher.core.errors import JournalDamagedError, JournalError, StateLockedError
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 P = ParamSpec("P")
 
-FILE = "journal.sqlite3"
+FILE = NAME
 _BROKEN = "a part of this change failed before, so all of it was undone"
-SCHEMA = """
--- Written to find out whether it can be: a transaction that changes nothing asks no disk.
-CREATE TABLE probe (only INTEGER PRIMARY KEY, count INTEGER NOT NULL);
-"""
 
 
 class Store(Protocol):
@@ -49,22 +57,18 @@ class Database:
         self._whole = 1  # the depth whose transaction is undone as a whole; 2 inside a batch
         self._failed = False
         self._owner: int | None = None  # the thread that is in a transaction
+        self._state = state
+        self._damage: str | None = None
+        # True after a failure, False once that was examined, None after a success.
+        self._doubted: bool | None = None
         with ExitStack() as opened:
             self._lock_file = _lock(state)
             opened.callback(os.close, self._lock_file)
             try:
-                self._connection = sqlite3.connect(
-                    state / FILE, isolation_level=None, check_same_thread=False
-                )
-                opened.callback(self._connection.close)
-                self._connection.row_factory = sqlite3.Row
-                # Takes effect in a new file alone: what retention frees goes back to the disk.
-                self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.execute("PRAGMA synchronous=FULL")
-                bring_up_to_date(self._connection, tables)
-            except sqlite3.Error as error:
+                self._connection = _sound_or_new(state, tables)
+            except (sqlite3.Error, OSError) as error:
                 raise JournalError(f"cannot open the journal in {state}: {error}") from error
+            opened.callback(self._connection.close)
             self._opened = opened.pop_all()
         self._writer = Writer(self.transaction, self._batch)
 
@@ -94,9 +98,10 @@ class Database:
                 self._begin()
                 yield self._connection
                 self._complete()
+                self._doubted = None
             except sqlite3.Error as error:
                 self._undo()
-                raise JournalError(f"the journal cannot be written: {error}") from error
+                raise self._failure("written", error) from error
             except BaseException:
                 self._undo()
                 raise
@@ -112,12 +117,36 @@ class Database:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise JournalError(f"the journal cannot be read: {error}") from error
+                raise self._failure("read", error) from error
+
+    @property
+    def damage(self) -> str | None:
+        """What was found to be damaged in use: this file should get no more commits."""
+        return self._damage
+
+    def examine(self) -> None:
+        """After a failure, look whether it is damage: of a bad header, SQLite says "full".
+
+        Once for each row of failures; nothing is done while commits succeed. If the disk is full,
+        folding the WAL into the file may give it room.
+        """
+        if not self._doubted:
+            return
+        with self._mutex:
+            self._doubted = False
+            try:
+                found = check(self._connection)
+                if found is None:
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                found = str(error) if is_damage(error) else None
+            if found is not None:
+                self._give_up(found)
 
     def close(self) -> None:
         """Fold the WAL back into the file and give the state directory free."""
         self._writer.stop()
-        with self._mutex:
+        with self._mutex, suppress(sqlite3.Error):  # a damaged one cannot be folded
             self._opened.close()
 
     @contextmanager
@@ -130,8 +159,24 @@ class Database:
             finally:
                 self._whole = 1
 
+    def _failure(self, what: str, error: sqlite3.Error) -> JournalError:
+        if not is_damage(error):
+            if self._doubted is None:
+                self._doubted = True
+            return JournalError(f"the journal cannot be {what}: {error}")
+        self._give_up(str(error))
+        return JournalDamagedError(f"the journal is damaged: {error}")
+
+    def _give_up(self, reason: str) -> None:
+        if self._damage is None:
+            self._damage = reason
+            mark(self._state, reason)
+            _log.critical("journal damaged", extra={"detail": reason})
+
     def _begin(self) -> None:
         if self._depth == 1:
+            if self._damage is not None:  # it would be lost with the file
+                raise JournalDamagedError(f"the journal is damaged: {self._damage}")
             self._connection.execute("BEGIN IMMEDIATE")
         elif self._failed or not self._connection.in_transaction:
             raise JournalError(_BROKEN)
@@ -154,6 +199,53 @@ class Database:
             elif self._depth == self._whole:
                 self._connection.execute("ROLLBACK TO change")
                 self._connection.execute("RELEASE change")
+
+
+def _sound_or_new(state: Path, tables: Sequence[str]) -> sqlite3.Connection:
+    """The journal, checked; when it is damaged, a new one, and the old one is moved aside."""
+    damage = marked(state) or ("it is no SQLite file" if is_foreign(state) else None)
+    if damage is None:
+        try:
+            connection = _connect(state, tables)
+            damage = _damage_of(connection)
+            if damage is None:
+                return connection
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            damage = str(error)
+    aside = move_aside(state, damage)
+    connection = _connect(state, tables)
+    take_over(aside, connection)
+    return connection
+
+
+def _connect(state: Path, tables: Sequence[str]) -> sqlite3.Connection:
+    connection = sqlite3.connect(state / NAME, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+            # What retention frees goes back to the disk. It is set once: setting it is a write.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        bring_up_to_date(connection, tables)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _damage_of(connection: sqlite3.Connection) -> str | None:
+    """The connection is closed when there is damage, or when it cannot be told."""
+    damage: str | None = "not checked"
+    try:
+        damage = check(connection)
+    finally:
+        if damage is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+    return damage
 
 
 class _Table(Protocol):
