@@ -247,14 +247,15 @@ def test_what_an_old_worker_could_not_settle_is_worked_on_by_a_new_one(
 
 def test_reloads_leave_nothing_behind(stage: Stage) -> None:
     """A launcher that is reloaded by a cron job lives for months."""
-    counts = []
+    counts: list[tuple[int, int]] = []
     for _ in range(3):
         for _ in range(4):
             stage.reload({})
             assert stage.push() in (200, 202)
         until(lambda: not stage.running.retiring)
         counts.append((threading.active_count(), open_files()))
-    assert counts[2] == counts[1]
+    # A thread that has told its last may still be about to end.
+    until(lambda: (threading.active_count(), open_files()) <= counts[0])
 
 
 def test_a_journal_that_is_damaged_in_use_ends_the_process(stage: Stage, tmp_path: Path) -> None:
