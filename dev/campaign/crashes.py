@@ -37,17 +37,28 @@ class Told:
     delivery: str
     answer: str | None
 
+    def follow(self, play: "Play") -> None:
+        """To its undisturbed end."""
+        if self.answer is not None:
+            play.site.launcher.outcome(self.answer, PATIENCE)
+        play.site.await_release(self.expected)
+        play.goes_on_with(self.expected)
+
 
 class Play:
-    """A site on which stories are played; `runs` is the image that runs between them."""
+    """A site on which stories are played; `runs` is the image that runs between them.
+
+    `former` is the one that ran before it, to which an operator would return.
+    """
 
     def __init__(self, registry: TestRegistry, directory: Path) -> None:
         self.site = Site(registry, directory, options={"hooks": _HOOKS})
         self._numbers = itertools.count(1)
         self._recipes: dict[str, Recipe] = {}
-        self.runs = self.push(self.recipe())
+        self.runs = self.former = self.push(self.recipe())
         self.site.start()
         self.site.await_release(self.runs)
+        deploy(self).follow(self)
 
     def recipe(self, behaviour: Behaviour = Behaviour.GOOD, **more: Any) -> Recipe:
         """An image that nobody has seen."""
@@ -66,6 +77,11 @@ class Play:
         answer = self.site.announce(pushed, delivery)
         expected = pushed if good else self.runs
         return Told(expected, pushed, delivery, answer.body["delivery"] if answer else None)
+
+    def goes_on_with(self, image: Image) -> None:
+        """It is what runs now."""
+        if image.digest != self.runs.digest:
+            self.runs, self.former = image, self.runs
 
     def again(self) -> Told:
         """Push and announce once more what runs."""
@@ -96,16 +112,25 @@ def removed(play: Play) -> Told:
     return play.again()
 
 
+def rolled_back(play: Play) -> Told:
+    """An operator returns to the release before; that the tag says another one does not undo it."""
+    answer = play.site.launcher.post("/api/v1/workloads/web/rollback")
+    if answer.status != 202:
+        raise BrokenPromiseError(f"the rollback was answered {answer}")
+    return Told(play.former, play.runs, secrets.token_hex(8), None)
+
+
 STORIES: dict[str, Story] = {
     "deploy": deploy,
     "unhealthy": unhealthy,
     "refused": refused,
     "removed": removed,
+    "rolled back": rolled_back,
 }
 
 
 # How often each of them calls compose's `up`.
-UPS = {"deploy": 1, "unhealthy": 2, "refused": 3, "removed": 1}
+UPS = {"deploy": 1, "unhealthy": 2, "refused": 3, "removed": 1, "rolled back": 1}
 
 
 @dataclass(frozen=True)
@@ -131,8 +156,7 @@ def trace(play: Play, story: str) -> list[Point]:
     """The moments between the events of a story, in order, from playing it undisturbed."""
     path = play.site.launcher.directory / "trace"
     play.site.arm(Plan(secrets.token_hex(4), trace=str(path)))
-    told = STORIES[story](play)
-    _follow(play, told)
+    STORIES[story](play).follow(play)
     play.site.launcher.plan.unlink()
     events, seen, points = path.read_text().split("\n")[:-1], Counter[str](), []
     path.unlink()
@@ -175,20 +199,12 @@ def kill(play: Play, point: Point) -> Result:
             site.launcher.start("/healthz")
         site.await_release(told.expected)
         recovered = time.monotonic() - began
-        play.runs = told.expected
+        play.goes_on_with(told.expected)
         site.check(told.expected)
         site.check_repeats(told.pushed, told.delivery)
     except (BrokenPromiseError, TimeoutError, RuntimeError) as error:
         return Result(f"crash: {point.story}", str(point), recovered, str(error))
     return Result(f"crash: {point.story}", str(point), recovered)
-
-
-def _follow(play: Play, told: Told) -> None:
-    if told.answer is None:
-        raise BrokenPromiseError("the launcher did not answer")
-    play.site.launcher.outcome(told.answer, PATIENCE)
-    play.site.await_release(told.expected)
-    play.runs = told.expected
 
 
 def run(registry: TestRegistry, directory: Path, points: Sequence[Point]) -> Iterator[Result]:

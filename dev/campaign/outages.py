@@ -55,9 +55,9 @@ class Scene:
         answer = ask("GET", f"{self.site.launcher.url}/readyz")
         return answer.status, str(answer.body)
 
-    def serves(self) -> bool:
-        """What ran still does."""
-        marker = self.site.markers[self.runs.digest]
+    def serves(self, image: Image) -> bool:
+        """Whether it is what answers."""
+        marker = self.site.markers[image.digest]
         return fetch(f"http://127.0.0.1:{self.site.port}/") == marker
 
 
@@ -170,6 +170,8 @@ def _outage(
             while time.monotonic() < until:
                 meanwhile(scene)
                 time.sleep(0.5)
+            if scene.serves(image):
+                raise BrokenPromiseError("the fault stopped nothing: this run shows nothing")
         finally:
             end()
         began = time.monotonic()
@@ -253,7 +255,7 @@ def _take(port: int) -> socket.socket:
 
 def _untouched(scene: Scene) -> None:
     """What ran goes on, and the launcher is ready: it is not its fault."""
-    if not scene.serves():
+    if not scene.serves(scene.runs):
         raise BrokenPromiseError("what ran does not serve")
     status, said = scene.ready()
     if status != 200:

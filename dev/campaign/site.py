@@ -1,6 +1,7 @@
 """One workload on a real engine, its launcher, and the promise as something to be checked."""
 
 import fcntl
+import itertools
 import json
 import os
 import secrets
@@ -170,6 +171,7 @@ class Site:
             *self._wrong_journal(image),
             *self._wrong_files(image),
             *self._wrong_receipts(),
+            *self._overlapping(),
             *self._watch.strangers(self.markers),
         ]
         if problems:
@@ -262,6 +264,16 @@ class Site:
             ).fetchone()
         if ended != len(receipts):
             yield f"{ended} deployments have ended, {len(receipts)} have a receipt"
+
+    def _overlapping(self) -> Iterator[str]:
+        """A project has one deployment at a time; the return from a failed one is a part of it."""
+        with closing(self._journal()) as journal:
+            found = journal.execute("SELECT record FROM deployments ORDER BY seq").fetchall()
+        records = [json.loads(record) for (record,) in found]
+        attempts = [record for record in records if record["undoes"] is None]
+        for before, after in itertools.pairwise(attempts):
+            if before["finished_at"] is None or before["finished_at"] > after["started_at"]:
+                yield f"{before['id']} and {after['id']} went on at the same time"
 
     def _journal(self) -> sqlite3.Connection:
         path = self.launcher.directory / "state" / "journal.sqlite3"
