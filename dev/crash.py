@@ -10,7 +10,8 @@ Three campaigns, each of which can be run by itself (`--only`):
 
 Prints a table: what was done, how often, whether the promise was kept, and how long it took until
 the right release served again. Writes every run to bench/results/ as `crash-<UTC time>.json`. The
-exit status is 1 when the promise was broken once.
+exit status is 1 when the promise was broken once. `--publish FILE…` runs nothing, and writes the
+runs of these files into docs/reliability.md.
 """
 
 import argparse
@@ -33,6 +34,8 @@ from testbed.description import describe_machine
 from testbed.images import TestRegistry
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- written by dev/crash.py --publish -->", "<!-- end -->"
 CAMPAIGNS = ("crash", "outage", "schedule")
 # Seconds, and random schedules: bounded, and FULL.
 OUTAGE, FULL_OUTAGE = 6.0, 30.0
@@ -105,6 +108,9 @@ def tell(found: Iterable[Result], collected: list[Result]) -> None:
 def main() -> int:
     """Run what was asked for."""
     arguments = _arguments()
+    if arguments.publish:
+        _publish(arguments.publish)
+        return 0
     # So that everything that was started is ended by the blocks that started it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     registry = TestRegistry(
@@ -140,12 +146,32 @@ def _arguments() -> argparse.Namespace:
         help="of the points of `crash` only the K-th of N parts, for a machine that is shared",
     )
     parser.add_argument("--only", nargs="+", choices=CAMPAIGNS, default=CAMPAIGNS)
+    parser.add_argument("--publish", nargs="+", type=Path, metavar="FILE", help="see above")
     return parser.parse_args()
 
 
 def _part(text: str) -> tuple[int, int]:
     number, _, parts = text.partition("/")
     return int(number), int(parts)
+
+
+def _publish(paths: list[Path]) -> None:
+    collected, about = results.read(paths)
+    said = [
+        f"Seed {about['seed']}, {about['at'][:10]}, on {_shown(about['machine'])}.",
+        results.summary(collected).replace("\n", "\n\n") + ".",
+        results.table(collected, short=True),
+    ]
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(said) + f"\n\n{END}{after}")
+
+
+def _shown(machine: dict[str, str | int]) -> str:
+    return (
+        f"{machine['cores']} cores, {machine['kernel']}, Docker Engine {machine['engine']} "
+        f"({machine['store']}), Compose {machine['compose']}"
+    )
 
 
 def _write(collected: list[Result], arguments: argparse.Namespace) -> None:

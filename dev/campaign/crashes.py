@@ -151,6 +151,13 @@ class Point:
             return f"{self.delay:g} s into {what}{again}: {self.victims}"
         return f"{when} {what}{again}: {self.victims}"
 
+    @property
+    def sort(self) -> str:
+        """Without the moment."""
+        if not self.delay:
+            return f"between two steps: {self.victims}"
+        return f"in the middle of {self.event.rstrip('(')}: {self.victims}"
+
 
 def trace(play: Play, story: str) -> list[Point]:
     """The moments between the events of a story, in order, from playing it undisturbed."""
@@ -203,8 +210,8 @@ def kill(play: Play, point: Point) -> Result:
         site.check(told.expected)
         site.check_repeats(told.pushed, told.delivery)
     except (BrokenPromiseError, TimeoutError, RuntimeError) as error:
-        return Result(f"crash: {point.story}", str(point), recovered, str(error))
-    return Result(f"crash: {point.story}", str(point), recovered)
+        return Result(f"crash: {point.story}", str(point), recovered, str(error), point.sort)
+    return Result(f"crash: {point.story}", str(point), recovered, sort=point.sort)
 
 
 def run(registry: TestRegistry, directory: Path, points: Sequence[Point]) -> Iterator[Result]:
