@@ -95,7 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Pass on, or misbehave."""
         fault = self.registry.fault
-        if fault == BLACK_HOLE:
+        if fault == REFUSED:  # on a connection from before
+            self.close_connection = True
+        elif fault == BLACK_HOLE:
             self._hold()
         elif fault in _STATUS:
             self._refuse(_STATUS[fault], fault)

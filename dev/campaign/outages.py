@@ -22,6 +22,15 @@ from testbed.images import Recipe, TestRegistry
 from testbed.launcher import ask, fetch
 from webhook_launcher.core.model import Image
 
+# What the sender is told of its intent meanwhile, if it asks.
+_TOLD = {
+    faulty.DENIED: "registry-denied",
+    faulty.LIMITED: "rate-limited",
+    faulty.LIMITED_AFTER: "rate-limited",
+    faulty.WRONG_BYTES: "digest-mismatch",
+}
+# Nothing yet, in an outage that is shorter than the patience with a registry.
+_SLOW = (faulty.BLACK_HOLE, faulty.SLOW_DRIP)
 _OPTIONS = {"poll": {"every": "2s"}}
 _ANSWER = 1.0
 # Longer than the longest pause that an outage of half a minute leads to, and a loaded machine.
@@ -42,13 +51,21 @@ class Scene:
         marker = f"{self.site.repository} {secrets.token_hex(4)}"
         return self.site.push(Recipe(marker, interval=0.5, padding=padding))
 
-    def announce(self, image: Image) -> None:
-        """The registry tells: acknowledged, and at once."""
+    def announce(self, image: Image) -> str:
+        """The registry tells: acknowledged, and at once; our id of the delivery."""
         answer = self.site.announce(image)
         if answer is None or answer.status != 202:
             raise BrokenPromiseError(f"the delivery was answered {answer}")
         if answer.seconds > _ANSWER:
             raise BrokenPromiseError(f"the delivery was answered after {answer.seconds:.1f} s")
+        return str(answer.body["delivery"])
+
+    def told(self, delivery: str) -> str | None:
+        """The code of the delivery's intent, as its sender may ask for it."""
+        found = ask("GET", f"{self.site.launcher.url}/api/v1/deliveries/{delivery}").body
+        [intent] = found["intents"]
+        code: str | None = intent["code"]
+        return code
 
     def ready(self) -> tuple[int, str]:
         """What `/readyz` says."""
@@ -76,6 +93,8 @@ def registry_faults(
                 door.end,
                 seconds,
                 _untouched,
+                _TOLD.get(fault, "registry-unavailable"),
+                slow=fault in _SLOW,
             )
     finally:
         door.end()
@@ -119,6 +138,7 @@ def full_store(registry: TestRegistry, directory: Path, seconds: float) -> Itera
                 filler.unlink,
                 seconds,
                 _untouched,
+                "pull-failed",
                 padding=4_000_000,
             )
         finally:
@@ -134,7 +154,8 @@ def _at_rest(scene: Scene, daemon: Daemon, seconds: float) -> Iterator[Result]:
         ("stopped", daemon.stop, daemon.start),
     )
     for name, begin, end in ways:
-        yield _outage(scene, f"engine: {name}, {seconds:g} s", begin, end, seconds, _not_ready)
+        fault = f"engine: {name}, {seconds:g} s"
+        yield _outage(scene, fault, begin, end, seconds, _not_ready, "engine-unavailable")
 
 
 def _in_the_middle(scene: Scene, daemon: Daemon, seconds: float) -> Iterator[Result]:
@@ -157,21 +178,29 @@ def _outage(
     end: Callable[[], None],
     seconds: float,
     meanwhile: Callable[[Scene], None],
+    code: str,
+    *,
+    slow: bool = False,
     padding: int = 0,
 ) -> Result:
-    """Begin, push and announce, look meanwhile, end, and wait for the pushed image."""
+    """Begin, push and announce, look meanwhile, end, and wait for the pushed image.
+
+    `code` is what its sender is told; with `slow` perhaps nothing yet.
+    """
     recovered: float | None = None
     try:
         begin()
         try:
             image = scene.push(padding)
-            scene.announce(image)
+            delivery = scene.announce(image)
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 meanwhile(scene)
                 time.sleep(0.5)
             if scene.serves(image):
                 raise BrokenPromiseError("the fault stopped nothing: this run shows nothing")
+            if (said := scene.told(delivery)) != code and not (slow and said is None):
+                raise BrokenPromiseError(f"its sender is told {said}, not {code}")
         finally:
             end()
         began = time.monotonic()

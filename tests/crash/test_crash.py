@@ -53,5 +53,5 @@ def test_registry_faults_cost_a_delay_and_nothing_else(
 ) -> None:
     """Of each sort one: it does not answer, it refuses, it lies."""
     chosen = (faulty.REFUSED, faulty.DENIED, faulty.WRONG_BYTES)
-    found = list(outages.registry_faults(registry, tmp_path, 2.0, chosen))
+    found = list(outages.registry_faults(registry, tmp_path, 4.0, chosen))
     assert [result.broken for result in found] == ["", "", ""]
