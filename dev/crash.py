@@ -61,9 +61,8 @@ def crash_campaign(
         play.site.stop()
     if full:
         points += [crashes.by_worker(p) for p in chosen.sample(points, len(points) // WORKERS)]
-    for story in stories:
-        ups = crashes.UPS[story] if full else 1
-        points += crashes.during(story, ups) if full or story == "deploy" else ()
+    for story in stories if full else ["deploy"]:
+        points += crashes.during(story)
     chosen.shuffle(points)
     number, parts = part
     yield from crashes.run(registry, directory, points[number - 1 :: parts])

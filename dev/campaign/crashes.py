@@ -129,8 +129,9 @@ STORIES: dict[str, Story] = {
 }
 
 
-# How often each of them calls compose's `up`.
+# How often each of them comes to compose's `up`, and to the gate.
 UPS = {"deploy": 1, "unhealthy": 2, "refused": 3, "removed": 1, "rolled back": 1}
+GATES = {**UPS, "refused": 1}
 
 
 @dataclass(frozen=True)
@@ -180,15 +181,16 @@ def by_worker(point: Point) -> Point:
     return replace(point, victims="worker")
 
 
-def during(story: str, ups: int) -> Iterator[Point]:
-    """Moments inside the steps that take long: pull, gate, hooks, and `up` with its compose."""
-    for number in range(1, ups + 1):
+def during(story: str) -> Iterator[Point]:
+    """Moments inside the steps that take long: pull, gate, and `up` with its compose."""
+    for number in range(1, UPS[story] + 1):
         for delay in _DURING_UP:
             yield Point(story, "Compose.up(", number, delay, "all")
         for delay in _DURING_UP[1::2]:
             yield Point(story, "Compose.up(", number, delay, "launcher")
             yield Point(story, "Compose.up(", number, delay, "compose")
         yield Point(story, "Compose.up(", number, 0.3, "worker")
+    for number in range(1, GATES[story] + 1):
         yield Point(story, "Gate.wait(", number, 0.05, "launcher")
     yield Point(story, "Engine.pull(", 1, 0.02, "launcher")
 
