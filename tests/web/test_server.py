@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from itertools import count
 from pathlib import Path
+from resource import RLIMIT_NOFILE, prlimit
 from select import select
 from typing import Any
 
@@ -162,6 +163,28 @@ def test_more_connections_than_allowed_cost_those_that_wait_for_nothing(tmp_path
             if number % 30 == 0:
                 assert honest(served).status_code == 202
         assert honest(served).status_code == 202
+
+
+def test_without_files_to_open_it_goes_on(served: Served) -> None:
+    """A worker process that ends takes the deployments in it along."""
+    master = served.process.pid
+    [worker] = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    before = prlimit(int(worker), RLIMIT_NOFILE)
+    held = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+    with ExitStack() as opened:
+        prlimit(int(worker), RLIMIT_NOFILE, (held + 20, before[1]))
+        opened.callback(prlimit, int(worker), RLIMIT_NOFILE, before)
+        for _ in range(60):
+            opened.enter_context(served.connect()).sendall(SLOW["body"])
+        assert requests.get(f"{served.url}/healthz", timeout=PATIENCE).ok
+    assert honest(served).status_code == 202
+    assert Path(f"/proc/{worker}").exists()
+
+
+def test_what_is_refused_unread_is_in_the_access_log(served: Served) -> None:
+    """An operator who wonders why nothing arrives looks there; the token is not."""
+    assert status(served.raw(head("Content-Length: 99999999"))) == 413
+    served.until(lambda: '"POST /hooks/hub/…" 413' in served.log.read_text())
 
 
 def test_memory_for_unfinished_requests_is_bounded(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ What is gunicorn's stays gunicorn's: signals, the heartbeat, the loop, the grace
 of threads, parsing and answering. What a request is about is `server`'s.
 """
 
+import errno
 import os
 import selectors
 import socket
@@ -31,6 +32,8 @@ _READ = 65536
 _AT_ONCE = 64  # connections accepted before others get their turn
 # All that is kept of requests; where it is reached, whole ones are no longer waited for.
 _MEMORY = 64 * 1024**2
+# No more open files, or no memory for a socket: for as long as one can be closed, no reason to end.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # A request smaller than this is never refused to make room.
 _SMALL = 65536
 
@@ -102,6 +105,10 @@ class GatheringWorker(ThreadWorker):
                 sock, address = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED or not self._make_room():
+                    raise
+                return
             conn = Connection(self.cfg, sock, address, listener.getsockname())
             conn.deadline = time.monotonic() + self.cfg.keepalive
             self.connections.add(conn)
@@ -143,6 +150,10 @@ class GatheringWorker(ThreadWorker):
             else:
                 self._read(conn)
         except OSError:
+            self._drop(conn)
+        except Exception:
+            # A fault of ours costs this connection, and not the deployments of this process.
+            self.log.exception("fault on a connection")
             self._drop(conn)
 
     def _read(self, conn: Connection) -> None:

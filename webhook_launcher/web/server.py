@@ -8,6 +8,7 @@ and nothing else (docs/adr/0009).
 """
 
 import re
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http.message import Request
-from gunicorn.http.wsgi import Response
+from gunicorn.http.wsgi import Response, default_environ
 
 from webhook_launcher.core.source import Delivery, Source
 from webhook_launcher.web.answer import ALWAYS, Answer
@@ -77,8 +78,9 @@ class IntakeWorker(GatheringWorker):
         reception = self.reception
         hook = _hook(request, reception) if reception and not conn.incoming.whole else None
         over = reception.over_limit(hook[0], conn.address) if reception and hook else None
-        if over:
-            self._refuse(conn, over)
+        if over:  # the launcher's own log has a line for many of them
+            conn.state, conn.closing = State.WORKING, True
+            self._answer(conn, over)
         elif conn.incoming.continues() and not conn.incoming.whole:
             conn.out += _CONTINUE
             self.flush(conn)
@@ -132,8 +134,14 @@ class IntakeWorker(GatheringWorker):
 
     def _refuse(self, conn: Connection, answer: Answer) -> None:
         """Answer without having read the rest."""
+        request = conn.incoming.request
+        assert request is not None  # noqa: S101 - it was at least admitted
         conn.state = State.WORKING
         conn.closing = True
+        said: Any = SimpleNamespace(status=str(answer.status), headers=[], sent=len(answer.body))
+        environ: dict[str, Any] = dict(default_environ(request, conn.sock, self.cfg))
+        environ |= {"PATH_INFO": request.path, "REMOTE_ADDR": conn.address}
+        self.log.access(said, request, environ, timedelta())
         self._answer(conn, answer)
 
     def _answer(self, conn: Connection, answer: Answer) -> None:
