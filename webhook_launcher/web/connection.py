@@ -1,6 +1,7 @@
 """A connection of the worker: what has arrived of a request, and what is to be sent."""
 
 import socket
+import time
 from enum import Enum, auto
 from typing import Any
 
@@ -49,6 +50,7 @@ class Connection:
         self.client = client
         self.listener = listener
         self.state = State.IDLE
+        self.since = time.monotonic()  # it is waited for its request, or for its next one
         self.deadline = 0.0  # monotonic, of the state
         self.resume = 0.0  # the deadline of the request, while we work on it
         self.out = bytearray()
@@ -59,6 +61,17 @@ class Connection:
         self.interest = 0  # as registered with the selector
         self._number = 1
         self.incoming = Incoming(cfg, client, self._number)
+
+    @property
+    def spare(self) -> bool:
+        """True when its client loses nothing if it is closed: it was answered, and asks nothing."""
+        kept = self.state is State.IDLE and self._number > 1
+        return kept or self.state is State.LINGERING
+
+    @property
+    def waiting(self) -> bool:
+        """True when we wait for its request."""
+        return self.state in (State.IDLE, State.RECEIVING)
 
     @property
     def address(self) -> str:
@@ -77,6 +90,7 @@ class Connection:
         self.incoming = Incoming(self.cfg, self.client, self._number)
         self.ahead.clear()
         self.admitted = False
+        self.since = time.monotonic()
         return here
 
     def send(self) -> bool:

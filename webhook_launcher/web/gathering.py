@@ -311,14 +311,16 @@ class GatheringWorker(ThreadWorker):
     def _make_room(self) -> bool:
         """Close the connection that is worth the least; False when all have our answer to come.
 
-        Of the address that has the most, so that one client cannot push out the others: the one
-        that waits for nothing, else the one that has taken the longest to send its request.
+        One whose client asks nothing, else the one that has taken the longest to send its request;
+        of the address that has the most, so that one client cannot push out the others.
         """
         of = Counter(conn.address for conn in self.connections)
-        for state in (State.LINGERING, State.IDLE, State.RECEIVING):
-            waiting = [conn for conn in self.connections if conn.state is state]
-            if waiting:
-                self._drop(max(waiting, key=lambda conn: (of[conn.address], -conn.deadline)))
+        for found in (
+            [conn for conn in self.connections if conn.spare],
+            [conn for conn in self.connections if conn.waiting],
+        ):
+            if found:
+                self._drop(max(found, key=lambda conn: (of[conn.address], -conn.since)))
                 return True
         return False
 
