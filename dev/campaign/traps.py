@@ -24,7 +24,7 @@ PLAN_VARIABLE = "CAMPAIGN_PLAN"
 _JOURNAL = "webhook_launcher.adapters.journal"
 # Module, class, methods. What only reads the journal is no step: nothing is different after it.
 _STEPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (f"{_JOURNAL}.deliveries", "Deliveries", ("accept",)),
+    (f"{_JOURNAL}.deliveries", "Deliveries", ("_accept",)),
     (f"{_JOURNAL}.intents", "Intents", ("claim", "settle", "postpone", "enqueue")),
     (
         f"{_JOURNAL}.deployments",
@@ -48,7 +48,9 @@ _INNER = (
     ("webhook_launcher.adapters.compose.written", "json", "dump", "override.write"),
     (f"{_JOURNAL}.database", "Database", "_complete", "commit"),
 )
-_ACCEPT = "Deliveries.accept"
+_DELIVERIES = "Deliveries."
+# Deliveries are committed by the journal's thread, several together, and answered after that.
+_ANSWER = "Deliveries.answer"
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,16 @@ class Traps:
         for module, name, methods in _STEPS:
             owner = getattr(import_module(module), name)
             for method in methods:
-                self._wrap(owner, method, f"{name}.{method}")
+                self._wrap(owner, method, f"{name}.{method.lstrip('_')}")
+        self._wrap_answers(import_module(f"{_JOURNAL}.deliveries").Deliveries)
         for module, name, method, event in _INNER:
             self._wrap_inner(getattr(import_module(module), name), method, event)
 
     def event(self, name: str) -> None:
         """Something is about to happen, or has just happened."""
-        if not (threading.current_thread().name.startswith("worker-") or _ACCEPT in name):
+        if not (
+            threading.current_thread().name.startswith("worker-") or name.startswith(_DELIVERIES)
+        ):
             return
         with self._lock:
             plan = self._read()
@@ -145,6 +150,19 @@ class Traps:
                 self._inside.step = False
 
         setattr(owner, method, step)
+
+    def _wrap_answers(self, owner: Any) -> None:
+        inner: Callable[..., Any] = owner.accept_all
+
+        @wraps(inner)
+        def accept_all(deliveries: Any, heard: Any, told: Callable[[Any], None]) -> None:
+            def told_later(outcomes: Any) -> None:
+                self.event(_ANSWER)
+                told(outcomes)
+
+            inner(deliveries, heard, told_later)
+
+        owner.accept_all = accept_all
 
     def _wrap_inner(self, owner: Any, method: str, name: str) -> None:
         inner: Callable[..., Any] = getattr(owner, method)

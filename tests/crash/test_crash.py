@@ -12,7 +12,7 @@ from testbed.images import TestRegistry
 pytestmark = pytest.mark.engine
 
 POINTS = [
-    Point("deploy", "Deliveries.accept)"),
+    Point("deploy", "Deliveries.answer"),
     Point("deploy", "Engine.pull)"),
     Point("deploy", "override.write"),
     Point("deploy", "Compose.up(", delay=0.3, victims="all"),
@@ -41,6 +41,7 @@ def test_a_kill_keeps_the_promise(play: Play, point: Point) -> None:
 def test_every_moment_of_a_deployment_is_known(play: Play) -> None:
     """A step that nobody traced would be a moment at which nobody is killed."""
     events = [point.event for point in crashes.trace(play, "deploy")]
+    assert "Deliveries.answer" in events
     for step in ("Deliveries.accept", "Intents.claim", "RegistryClient.image", "Engine.pull"):
         assert f"{step})" in events
     for step in ("Compose.pin", "Engine.sweep", "Compose.up", "Gate.wait", "Intents.settle"):
