@@ -8,10 +8,13 @@ ARG BASE=python:3.13-slim-trixie
 FROM ${BASE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/venv
-COPY requirements/run.txt requirements/build.txt requirements/
+COPY requirements/run.txt requirements/keyless.txt requirements/build.txt requirements/
+# What only some policies need, by name: `keyless` for attested_by (--build-arg EXTRAS=keyless).
+ARG EXTRAS=
 # Only what is pinned and hashed gets in; the build tool stays out of the environment that ships.
 RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --require-hashes --requirement requirements/run.txt \
+        ${EXTRAS:+--requirement requirements/${EXTRAS}.txt} \
  && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --require-hashes --requirement requirements/build.txt --target /opt/build
 COPY pyproject.toml README.md LICENSE ./

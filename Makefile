@@ -25,6 +25,7 @@ LOCK := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make l
 
 lock: venv ## resolve requirements/*.in anew into requirements/*.txt
 	$(LOCK) --upgrade --output-file requirements/run.txt requirements/run.in
+	$(LOCK) --upgrade --output-file requirements/keyless.txt requirements/keyless.in
 	$(LOCK) --upgrade --output-file requirements/build.txt requirements/build.in
 	$(LOCK) --upgrade --output-file requirements/dev.txt requirements/dev.in
 	$(LOCK) --upgrade --output-file requirements/compose.txt requirements/compose.in
@@ -78,8 +79,8 @@ fuzz: venv ## every parser and authenticator on what atheris thinks up, SECONDS=
 			-timeout=5 -artifact_prefix=.fuzz/ || exit 1; \
 	done
 
-image: ## the launcher's own image, on the engine you have
-	docker build --pull --tag $(IMAGE) .
+image: ## the launcher's own image, on the engine you have; EXTRAS=keyless for `attested_by`
+	docker build --pull --tag $(IMAGE) $(if $(EXTRAS),--build-arg EXTRAS=$(EXTRAS)) .
 
 clean: ## remove everything made here (not the download cache)
 	rm -rf .fuzz .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

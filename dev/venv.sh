@@ -53,14 +53,15 @@ mkdir -p "$venv"
 exec 9>"$venv/lock"
 flock --wait 900 9 || fail "another run has held $venv/lock for 15 minutes; end it and repeat"
 
-wanted="$(fingerprint requirements/run.txt requirements/dev.txt)"
+wanted="$(fingerprint requirements/run.txt requirements/keyless.txt requirements/dev.txt)"
 if ! stamped requirements.stamp "$wanted"; then
     rm -f "$venv"/*.stamp
     # Packages compiled for another interpreter must not stay.
     [ "$(identity "$venv/bin/python")" = "$(identity "$python")" ] ||
         rm -rf "$venv/bin" "$venv/include" "$venv/lib" "$venv/lib64"
     "$python" -m venv "$venv" >"$log" 2>&1 || fail "no virtual environment; read $log"
-    pip_install --require-hashes --requirement requirements/run.txt --requirement requirements/dev.txt
+    pip_install --require-hashes --requirement requirements/run.txt \
+        --requirement requirements/keyless.txt --requirement requirements/dev.txt
     printf '%s' "$wanted" >"$venv/requirements.stamp"
 fi
 

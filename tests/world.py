@@ -22,6 +22,7 @@ from webhook_launcher.adapters.journal.deployments import Deployments
 from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.workloads import Workloads
+from webhook_launcher.adapters.keyless import KeylessVerifier
 from webhook_launcher.admission import Admission
 from webhook_launcher.core.dsse import claimed
 from webhook_launcher.core.model import (
@@ -81,6 +82,7 @@ class World:
         self.admission = Admission(
             self.registry,
             self.checks,
+            KeylessVerifier(),
             cast("KeptEvidence", Watched(self.journal.evidence, self.fuse)),
             self.clock,
         )

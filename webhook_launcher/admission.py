@@ -19,6 +19,7 @@ from webhook_launcher.core.errors import (
     PolicyRefusedError,
 )
 from webhook_launcher.core.evidence import Answer, Check, Evidence, Facts, Need, Standing
+from webhook_launcher.core.keyless import KeylessIdentity, Vouching
 from webhook_launcher.core.model import Image, Platform, Verdict
 from webhook_launcher.core.policy import Candidate, Release, admit, judge, questions
 from webhook_launcher.core.workload import Workload
@@ -43,6 +44,13 @@ class Checks(Protocol):
         """How it ended for this image."""
 
 
+class Keyless(Protocol):
+    """Verifies keyless signatures. Raises ConfigurationError where it cannot verify any."""
+
+    def verify(self, identity: KeylessIdentity, attachments: Sequence[Attachment]) -> Vouching:
+        """What the identity vouches for among them."""
+
+
 class KeptEvidence(Protocol):
     """The journal's evidence. Every method has committed when it returns."""
 
@@ -63,10 +71,16 @@ class Admission:
     """Gathers evidence and admits."""
 
     def __init__(
-        self, registry: Registry, checks: Checks, kept: KeptEvidence, clock: Clock
+        self,
+        registry: Registry,
+        checks: Checks,
+        keyless: Keyless,
+        kept: KeptEvidence,
+        clock: Clock,
     ) -> None:
         self._registry = registry
         self._checks = checks
+        self._keyless = keyless
         self._kept = kept
         self._clock = clock
 
@@ -79,6 +93,7 @@ class Admission:
         """A release, its evidence kept. Raises PolicyRefusedError, and what looking raises."""
         kept = self._kept.get(workload.name, candidate.image) if candidate.returns else None
         if kept is not None:
+            kept = self._vouched_for(workload, kept)
             try:
                 return admit(replace(candidate, evidence=kept), workload.policies)
             except PolicyRefusedError:
@@ -116,6 +131,7 @@ class Admission:
     def _compare(self, workload: Workload, candidate: Candidate, platform: Platform) -> Evidence:
         """What there is to know of the image, and of what it would replace."""
         evidence = self._look(workload, candidate.image, platform)
+        evidence = self._vouched_for(workload, evidence)
         if Need.STANDING not in questions(workload.policies):
             return evidence
         standings = []
@@ -128,6 +144,18 @@ class Admission:
             return replace(evidence, standing=standings[0])
         pairs = zip(evidence.parts, standings, strict=True)
         return Evidence(parts=tuple(replace(part, standing=it) for part, it in pairs))
+
+    def _vouched_for(self, workload: Workload, evidence: Evidence) -> Evidence:
+        """Who signed what is attached without a key; what is kept is only the signatures."""
+        if evidence.parts:
+            each = (self._vouched_for(workload, part) for part in evidence.parts)
+            return replace(evidence, parts=tuple(each))
+        attached = evidence.attachments
+        if attached is None:
+            return evidence
+        identities = [q for q in questions(workload.policies) if isinstance(q, KeylessIdentity)]
+        vouching = {identity: self._keyless.verify(identity, attached) for identity in identities}
+        return replace(evidence, vouching=vouching)
 
     def _known(self, workload: Workload, current: Image, platform: Platform) -> Evidence | None:
         """As it was kept when it was admitted, or by its digest from the registry."""

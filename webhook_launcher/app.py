@@ -19,6 +19,7 @@ from webhook_launcher.adapters.engine import Connection, Engine
 from webhook_launcher.adapters.hooks import HookRunner
 from webhook_launcher.adapters.journal import Journal, check_keys
 from webhook_launcher.adapters.journal.snapshot import Snapshot
+from webhook_launcher.adapters.keyless import KeylessVerifier
 from webhook_launcher.adapters.recorder import Recorder
 from webhook_launcher.adapters.registry import (
     Credential,
@@ -151,7 +152,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
     )
     launcher = Launcher(
         Resolver(registry, tracker, clock),
-        Admission(registry, CheckRunner(_run_check), journal.evidence, clock),
+        Admission(registry, CheckRunner(_run_check), KeylessVerifier(), journal.evidence, clock),
         rollout,
         journal.deployments,
         journal.workloads,
@@ -271,7 +272,7 @@ def judge(
             snapshot.state(workload.name),
             clock.now(),
         )
-        admission = Admission(registry, CheckRunner(_run_check), snapshot, clock)
+        admission = Admission(registry, CheckRunner(_run_check), KeylessVerifier(), snapshot, clock)
         return image, tuple(admission.judge(workload, wanted, platform))
     finally:
         registry.close()

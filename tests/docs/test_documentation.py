@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.keyless import Sigstore
 from tests.signing import Signer
 from webhook_launcher import cli
 from webhook_launcher.app import build
@@ -104,6 +105,10 @@ def with_dummies(text: str, directory: Path) -> str:
             path.write_bytes(Signer().pem)
             continue
         path.write_text(SECRETS.get(path.name, SECRETS["default"]) + "\n")
+    for name in re.findall(r"\btrusted_root: ([\w./-]+)", text):
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Sigstore().trusted_root())
     for name in re.findall(r"\bfile: ([\w./-]*compose\.yml)", text):
         path = directory / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,10 +174,16 @@ def test_the_complete_example_has_every_key() -> None:
         assert re.search(rf"\b(?:{spellings}):", text), f"{key} is not in examples/config.yml"
 
 
-def test_the_complete_example_passes_check(tmp_path: Path) -> None:
-    """By the command, as a user checks it; with secret files that exist."""
-    path = tmp_path / "config.yml"
-    path.write_text(with_dummies(read("examples/config.yml"), tmp_path))
+@pytest.mark.parametrize("extras", [False, True])
+def test_the_complete_example_passes_check(tmp_path: Path, extras: bool) -> None:
+    """By the command, as a user checks it; with secret files that exist.
+
+    What needs an extra is commented out, and right as well.
+    """
+    path, text = tmp_path / "config.yml", read("examples/config.yml")
+    text = re.sub(r"(?m)^( +)# (- attested_by:|    \w+: )", r"\1\2", text) if extras else text
+    assert ("attested_by" in str(yaml.safe_load(text))) == extras
+    path.write_text(with_dummies(text, tmp_path))
     done = subprocess.run(
         [sys.executable, "-m", "webhook_launcher", "check", "--config", str(path)],
         capture_output=True,

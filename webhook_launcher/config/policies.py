@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from webhook_launcher.config import values
+from webhook_launcher.config.attested_by import read_attested_by
 from webhook_launcher.config.document import Section
 from webhook_launcher.config.signed_by import read_signed_by
 from webhook_launcher.core.evidence import Check
@@ -168,6 +169,7 @@ def _same_label(item: Section) -> Policy | None:
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "signed_by": read_signed_by,
+        "attested_by": read_attested_by,
         "minimum_age": _minimum_age,
         "require_trust": _require_trust,
         "platform": _platform,

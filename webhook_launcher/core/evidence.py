@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from webhook_launcher.core.attachment import Attachment
+from webhook_launcher.core.keyless import KeylessIdentity, Vouching
 from webhook_launcher.core.model import Platform
 
 
@@ -29,7 +30,7 @@ class Check:
     timeout: float = 30.0
 
 
-Question = Need | Check
+Question = Need | Check | KeylessIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Evidence:
     first_seen: datetime | None = None
     standing: Standing | None = None
     parts: tuple["Evidence", ...] = ()  # of several images that run as one: of each, in order
+    vouching: Mapping[KeylessIdentity, Vouching] = field(default_factory=dict)
 
 
 NOTHING_KNOWN = Evidence()

@@ -4,6 +4,7 @@ All are frozen values without I/O. What they judge by stands in the candidate's 
 was not looked for they refuse, since a question without an answer is not a yes.
 """
 
+from webhook_launcher.core.policies.attested_by import AttestedBy
 from webhook_launcher.core.policies.command import Command
 from webhook_launcher.core.policies.labels import Labels
 from webhook_launcher.core.policies.max_size import MaxSize
@@ -15,6 +16,7 @@ from webhook_launcher.core.policies.same_label import SameLabel
 from webhook_launcher.core.policies.signed_by import SignedBy
 
 __all__ = [
+    "AttestedBy",
     "Command",
     "Labels",
     "MaxSize",

@@ -26,9 +26,8 @@ from webhook_launcher.core.cosign import (
 from webhook_launcher.core.errors import NotSignedYetError, PolicyRefusedError
 from webhook_launcher.core.evidence import Need, Question
 from webhook_launcher.core.image_key import ImageKey
+from webhook_launcher.core.policies.found import shown
 from webhook_launcher.core.policy import Candidate
-
-_SHOWN_REASONS = 3
 
 
 class _PassedOverError(Exception):
@@ -101,7 +100,7 @@ class SignedBy:
         names = " or ".join(key.id for key in self.keys)
         return NotSignedYetError(
             self.name,
-            f"{image} is not signed by {names}{_shown(reasons)}",
+            f"{image} is not signed by {names}{shown(reasons)}",
             advice=f"Sign the digest: `cosign sign --key KEY {image}`. It is looked for again "
             "for some minutes; later, deploy or check again.",
         )
@@ -125,12 +124,3 @@ class SignedBy:
             if statement.annotations.get(name) != value:
                 raise _PassedOverError(f"made by {key.id} without the annotation {name}={value}")
         return statement
-
-
-def _shown(reasons: Counter[str]) -> str:
-    """What there is instead, the most frequent first."""
-    if not reasons:
-        return ": nothing is attached to it"
-    counted = [f"{reason} ({count})" for reason, count in reasons.most_common(_SHOWN_REASONS)]
-    more = ["and others"] if len(reasons) > _SHOWN_REASONS else []
-    return f"; what is attached to it: {'; '.join(counted + more)}"
