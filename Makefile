@@ -65,7 +65,7 @@ soak: venv ## pushes, kills and outages by chance, MINUTES=30 [SEED=1]: does any
 
 SEED ?= 1
 crash: venv ## kill it everywhere, and what it needs; FULL=1 SEED=1 for all of it
-	$(MACHINE) $(BIN)/python dev/crash.py --seed $(SEED) $(if $(FULL),--full)
+	$(MACHINE) $(BIN)/python dev/crash.py --seed $(SEED) $(if $(FULL),--full) $(if $(PUBLISH),--document)
 
 bench-flood: venv ## what an honest sender gets during floods; SHARE=0.1 for a tenth of each
 	$(BIN)/python dev/bench_flood.py $(if $(SHARE),--share $(SHARE))

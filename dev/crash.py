@@ -10,8 +10,8 @@ Three campaigns, each of which can be run by itself (`--only`):
 
 Prints a table: what was done, how often, whether the promise was kept, and how long it took until
 the right release served again. Writes every run to bench/results/ as `crash-<UTC time>.json`. The
-exit status is 1 when the promise was broken once. `--publish FILE…` runs nothing, and writes the
-runs of these files into docs/reliability.md.
+exit status is 1 when the promise was broken once. `--document` writes the runs into
+docs/reliability.md; `--publish FILE…` does that for the runs of these files, and runs nothing.
 """
 
 import argparse
@@ -129,7 +129,9 @@ def main() -> int:
             tell(schedule_campaign(arguments.seed, full=full), collected)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-        _write(collected, arguments)
+        path = _write(collected, arguments)
+        if arguments.document:
+            _publish([path])
     return 1 if any(result.broken for result in collected) else 0
 
 
@@ -145,6 +147,7 @@ def _arguments() -> argparse.Namespace:
         help="of the points of `crash` only the K-th of N parts, for a machine that is shared",
     )
     parser.add_argument("--only", nargs="+", choices=CAMPAIGNS, default=CAMPAIGNS)
+    parser.add_argument("--document", action="store_true", help="write them into the document")
     parser.add_argument("--publish", nargs="+", type=Path, metavar="FILE", help="see above")
     return parser.parse_args()
 
@@ -173,13 +176,14 @@ def _shown(machine: dict[str, str | int]) -> str:
     )
 
 
-def _write(collected: list[Result], arguments: argparse.Namespace) -> None:
+def _write(collected: list[Result], arguments: argparse.Namespace) -> Path:
     now = datetime.now(UTC)
     path = ROOT / "bench" / "results" / f"crash-{now:%Y%m%dT%H%M%SZ}.json"
     about = {"at": now.isoformat(), "seed": arguments.seed, "full": arguments.full}
     results.write(collected, path, {**about, "machine": describe_machine()})
     print(f"\n{results.table(collected)}\n\n{results.summary(collected)}")
     print(f"every run is in {re.sub(f'^{ROOT}/', '', str(path))}")
+    return path
 
 
 if __name__ == "__main__":
