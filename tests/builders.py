@@ -202,6 +202,7 @@ def edge_in(
             health.remarks,
         ),
         health,
+        tuple,
         partial(may_send, settings.sources),
     )
     try:

@@ -255,7 +255,8 @@ def test_reloads_leave_nothing_behind(stage: Stage) -> None:
         until(lambda: not stage.running.retiring)
         counts.append((threading.active_count(), open_files()))
     # A thread that has told its last may still be about to end.
-    until(lambda: (threading.active_count(), open_files()) <= counts[0])
+    threads, files = counts[0]
+    until(lambda: threading.active_count() <= threads and open_files() <= files)
 
 
 def test_a_journal_that_is_damaged_in_use_ends_the_process(stage: Stage, tmp_path: Path) -> None:

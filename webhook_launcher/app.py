@@ -51,13 +51,14 @@ from webhook_launcher.sources import KINDS, may_send, receive
 from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
 from webhook_launcher.web.health import Check, Health
+from webhook_launcher.web.metrics import Metric
 from webhook_launcher.web.reception import Intake
 from webhook_launcher.worker import Worker
 
 _log = logging.getLogger(__name__)
 # As many registries may hang at the same time without holding up the looks at all others.
 _POLLERS = 4
-_PRUNE_EVERY = 6 * 3600.0
+_PRUNE_EVERY = 600.0
 
 
 class SystemClock:
@@ -224,6 +225,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
             health.remarks,
         ),
         health,
+        partial(_metrics, journal, (*workers, *pollers)),
         partial(may_send, settings.sources),
     )
     return Service(settings, app, journal, registry, connection, worker, pollers, workers)
@@ -356,6 +358,26 @@ def _pruner(journal: Journal, clock: Clock) -> Callable[[], float]:
         return _PRUNE_EVERY
 
     return step
+
+
+def _metrics(journal: Journal, loops: Sequence[Loop]) -> list[Metric]:
+    """What `/metrics` shows."""
+    figures, aside = journal.figures, journal.note() is not None
+    alive: dict[tuple[str, ...], float] = {(loop.name,): float(loop.alive) for loop in loops}
+    return [
+        Metric("intents", "Intents that are open.", ("status",), figures.intents()),
+        Metric("deliveries", "Deliveries kept.", ("source", "outcome"), figures.deliveries()),
+        Metric("deployments", "Deployments kept.", ("workload", "status"), figures.deployments()),
+        Metric(
+            "last_deployment_seconds",
+            "Seconds of each step of the last deployment that ended.",
+            ("workload", "step"),
+            figures.timings(),
+        ),
+        Metric("journal_bytes", "Size of the journal's files.", ("file",), figures.sizes()),
+        Metric("journal_moved_aside", "1 while a damaged one is kept.", (), {(): float(aside)}),
+        Metric("loop_alive", "1 while a loop runs.", ("loop",), alive),
+    ]
 
 
 def _checks(journal: Journal, engine: Engine, loops: Sequence[Loop]) -> dict[str, Check]:

@@ -1,8 +1,10 @@
 """EDGE: HTTP in. Nothing is decided here."""
 
+from collections.abc import Callable, Iterable
+
 from flask import Flask, Response
 
-from webhook_launcher.web import api, handshake, health, hooks, problems, receipts
+from webhook_launcher.web import api, handshake, health, hooks, metrics, problems, receipts
 from webhook_launcher.web.answer import ALWAYS
 from webhook_launcher.web.reception import Intake, Reception
 
@@ -14,6 +16,7 @@ def create_app(
     intake: Intake,
     console: api.Console,
     asked: health.Health,
+    gather: Callable[[], Iterable[metrics.Metric]] = tuple,
     may_send: handshake.MaySend = lambda *_: False,
 ) -> Flask:
     """The WSGI application."""
@@ -30,6 +33,7 @@ def create_app(
     app.register_blueprint(api.blueprint(console))
     app.register_blueprint(receipts.blueprint(console.admin_token, console.receipts))
     app.register_blueprint(health.blueprint(asked))
+    app.register_blueprint(metrics.blueprint(gather))
     app.after_request(_never_kept)
     return app
 

@@ -24,6 +24,7 @@ from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.deliveries import Accepted, Deliveries
 from webhook_launcher.adapters.journal.deployments import Deployments
 from webhook_launcher.adapters.journal.evidence import KeptEvidence
+from webhook_launcher.adapters.journal.figures import Figures
 from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.probe import Probe
 from webhook_launcher.adapters.journal.receipt_key import check_keys, public_keys, signing_key
@@ -40,7 +41,34 @@ TABLES = (deliveries, intents, deployments, workloads, evidence, receipts, probe
 
 # Longer than any sender in the facts keeps redelivering (Pub/Sub: 7 days).
 _KEEP_DELIVERIES = timedelta(days=30)
-_KEEP_DEPLOYMENTS = 10_000
+# Whatever their age: a flood must not fill the disk.
+_MOST_DELIVERIES = 100_000
+_MOST_DEPLOYMENTS = 10_000
+# However many others have: the current and the previous release are among them.
+_KEEP_OF_EACH = 20
+_PRUNE = (
+    """
+    DELETE FROM deliveries WHERE (
+        received_at < :horizon OR rowid <= (SELECT max(rowid) FROM deliveries) - :deliveries
+    ) AND NOT EXISTS (
+        SELECT 1 FROM intents WHERE intents.delivery = deliveries.id
+        AND intents.status IN ('queued', 'in_progress')
+    )
+    """,
+    """
+    DELETE FROM intents WHERE status NOT IN ('queued', 'in_progress') AND (
+        created_at < :horizon OR seq <= (SELECT max(seq) FROM intents) - :deliveries
+    )
+    """,
+    """
+    DELETE FROM deployments WHERE status != 'in_progress'
+    AND seq <= (SELECT max(seq) FROM deployments) - :deployments
+    AND (
+        SELECT count(*) FROM deployments AS newer
+        WHERE newer.workload = deployments.workload AND newer.seq > deployments.seq
+    ) >= :each
+    """,
+)
 
 
 def _random_id() -> str:
@@ -67,6 +95,7 @@ class Journal:
         self._database = Database(state, [table.SCHEMA for table in TABLES])
         self._state = state
         self._probe = Probe(self._database)
+        self.figures = Figures(self._database, state)
         self.new_id = new_id
         self.workloads = Workloads(self._database)
         self.receipts = Receipts(self._database, self._key_in(state, key))
@@ -115,20 +144,23 @@ class Journal:
         self._probe.ask()
 
     def prune(self, now: datetime) -> None:
-        """Forget what is older than any redelivery, and all but the newest deployments."""
-        horizon = time_text(now - _KEEP_DELIVERIES)
+        """Forget what is older than any redelivery, and all but the newest deployments.
+
+        What is open stays, and so do the newest deliveries and deployments of each source and
+        workload; what that frees goes back to the disk.
+        """
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM deliveries WHERE received_at < ?", (horizon,))
-            connection.execute(
-                "DELETE FROM intents WHERE created_at < ? "
-                "AND status NOT IN ('queued', 'in_progress')",
-                (horizon,),
-            )
-            connection.execute(
-                "DELETE FROM deployments WHERE status != 'in_progress' AND seq <= "
-                "(SELECT max(seq) FROM deployments) - ?",
-                (_KEEP_DEPLOYMENTS,),
-            )
+            for statement in _PRUNE:
+                connection.execute(
+                    statement,
+                    {
+                        "horizon": time_text(now - _KEEP_DELIVERIES),
+                        "deliveries": _MOST_DELIVERIES,
+                        "deployments": _MOST_DEPLOYMENTS,
+                        "each": _KEEP_OF_EACH,
+                    },
+                )
+        self._database.shrink()
 
     def close(self) -> None:
         """Close the file and release the state directory."""

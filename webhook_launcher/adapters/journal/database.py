@@ -124,6 +124,19 @@ class Database:
         """What was found to be damaged in use: this file should get no more commits."""
         return self._damage
 
+    def shrink(self) -> None:
+        """Give free pages back to the disk, and fold the WAL if nobody else reads."""
+        with self._mutex:
+            try:
+                # `execute` would stop after one page: the statement gives rows without columns.
+                self._connection.executescript("PRAGMA incremental_vacuum;")
+                self._connection.execute("PRAGMA busy_timeout = 0")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.Error as error:
+                raise self._failure("written", error) from error
+            finally:
+                self._connection.execute("PRAGMA busy_timeout = 5000")
+
     def examine(self) -> None:
         """After a failure, look whether it is damage: of a bad header, SQLite says "full".
 

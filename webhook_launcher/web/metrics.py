@@ -1,0 +1,45 @@
+"""`/metrics` in Prometheus' text format (prometheus.io/docs/instrumenting/exposition_formats).
+
+Everybody who reaches the port may read it: label values are names of the configuration and fixed
+words, never anything of a request, and no secret.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from flask import Blueprint, Response
+
+_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PREFIX = "webhook_launcher_"
+_ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A gauge: what it says, the names of its labels, and its values by their values."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    values: Mapping[tuple[str, ...], float]
+
+
+def blueprint(gather: Callable[[], Iterable[Metric]]) -> Blueprint:
+    """`GET /metrics`; what `gather` raises is answered as a problem."""
+    metrics = Blueprint("metrics", __name__)
+
+    @metrics.get("/metrics")
+    def show() -> Response:
+        return Response("".join(map(_text, gather())), content_type=_TYPE)
+
+    return metrics
+
+
+def _text(metric: Metric) -> str:
+    name = _PREFIX + metric.name
+    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} gauge"]
+    for texts, value in metric.values.items():
+        labels = zip(metric.labels, texts, strict=True)
+        shown = ",".join(f'{label}="{text.translate(_ESCAPED)}"' for label, text in labels)
+        lines.append(f"{name}{{{shown}}} {value:g}" if shown else f"{name} {value:g}")
+    return "\n".join(lines) + "\n"
