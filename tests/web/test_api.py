@@ -105,6 +105,7 @@ def test_a_fresh_workload_is_not_deployed(edge: Edge) -> None:
     assert told(get(edge, "/api/v1/workloads/web")) == {
         "name": "web",
         "image": "ghcr.io/acme/web",
+        "images": ["ghcr.io/acme/web"],
         "tracked": "ghcr.io/acme/web:stable",
         "tracked_now": None,
         "wanted": None,

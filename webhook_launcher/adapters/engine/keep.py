@@ -23,7 +23,7 @@ def keep_tag(project: str, workload: str, slot: str) -> str:
     tag = _NOT_IN_TAGS.sub("_", text).lstrip(".-")
     if tag != text or len(tag) > _MAX_TAG - len(PULLED) - _MAX_SLOT:
         mark = f".{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        tag = tag[: _MAX_TAG - len(PULLED) - _MAX_SLOT - len(mark)] + mark
+        tag = (tag[: _MAX_TAG - len(PULLED) - _MAX_SLOT - len(mark)] + mark).lstrip(".")
     return f"{tag}.{slot}"
 
 
