@@ -12,18 +12,23 @@ from tests.world import WEB
 from webhook_launcher.checkup import Checkup, Finding, Outcome
 from webhook_launcher.core.errors import (
     ComposeError,
+    ConfigurationError,
     EngineError,
     EngineUnavailableError,
     JournalError,
     LauncherError,
     ManifestNotFoundError,
+    Problem,
     RegistryDeniedError,
     RegistryUnavailableError,
 )
+from webhook_launcher.core.keyless import KeylessIdentity, TrustDates
+from webhook_launcher.core.policies import AttestedBy
 from webhook_launcher.core.reference import Reference, Repository, parse_repository
 from webhook_launcher.core.workload import ComposeProject, Workload
 
 GIB = 1024**3
+START = FakeClock().now()
 SHOP = replace(
     WEB, name="shop", project=ComposeProject("shop", Path("/srv/shop")),
     repository=parse_repository("registry.test/acme/shop"),
@@ -55,6 +60,9 @@ class Surroundings:
     registry_ahead: dict[str, float] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     misplaced: Sequence[str] = ()
+    trust: TrustDates | ConfigurationError = field(
+        default_factory=lambda: TrustDates(START - timedelta(days=100), ())
+    )
     state: Disk | JournalError = field(default_factory=Disk)
     follows: bool = True
 
@@ -110,6 +118,12 @@ class Surroundings:
             raise self.engine
         return self.misplaced
 
+    def trust_dates(self, trusted_root: bytes | None, now: datetime) -> TrustDates:
+        """As the verifier of keyless signatures."""
+        if isinstance(self.trust, ConfigurationError):
+            raise self.trust
+        return self.trust
+
     def try_out(self) -> Disk:
         """As the adapter of the state directory."""
         if isinstance(self.state, JournalError):
@@ -127,6 +141,7 @@ def findings(around: Surroundings, *workloads: Workload) -> list[Finding]:
     """All of a checkup."""
     checkup = Checkup(
         workloads or (WEB,),
+        around,
         around,
         around,
         around,
@@ -275,3 +290,48 @@ def test_a_state_directory_that_will_not_do(
     finding = only(findings(around), "state")
     assert finding.outcome is outcome
     assert words in str(finding.advice)
+
+
+def attested(root: bytes | None = None, name: str = "web") -> Workload:
+    """A workload that asks for attestations."""
+    identity = KeylessIdentity("i", "r", "w", ("refs/tags/*",), trusted_root=root)
+    return replace(WEB, name=name, policies=(AttestedBy(identity),))
+
+
+def test_the_date_of_keys_that_age_is_told(around: Surroundings) -> None:
+    """Whoever asks for attestations must know how old the keys are that decide about them."""
+    found = findings(around, attested(), attested(name="api"), attested(b"{}", "own"))
+    good = [finding for finding in found if finding.check.startswith("attested_by")]
+    assert [(one.check, one.detail, one.outcome) for one in good] == [
+        (
+            "attested_by web, api",
+            "sigstore-python's own trusted root, its newest key of 2025-09-23",
+            Outcome.GOOD,
+        ),
+        (
+            "attested_by own",
+            "the given trusted root, its newest key of 2025-09-23",
+            Outcome.GOOD,
+        ),
+    ]
+    assert not [one for one in findings(around) if one.check.startswith("attested_by")]
+
+
+@pytest.mark.parametrize(
+    ("trust", "outcome", "words"),
+    [
+        (TrustDates(START - timedelta(days=600), ()), Outcome.WARNING, "what newer keys signed"),
+        (TrustDates(START, ("transparency log",)), Outcome.FAILED, "every transparency log in it"),
+        (ConfigurationError([Problem("x", "not installed")]), Outcome.FAILED, "not installed"),
+    ],
+)
+def test_keys_that_are_too_old(
+    around: Surroundings, trust: TrustDates | ConfigurationError, outcome: Outcome, words: str
+) -> None:
+    """Before the first image that was signed with newer ones is refused."""
+    around.trust = trust
+    for root in (None, b"{}"):
+        finding = only(findings(around, attested(root)), "attested_by web")
+        assert finding.outcome is outcome
+        assert words in finding.detail
+        assert finding.advice

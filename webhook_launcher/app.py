@@ -245,6 +245,7 @@ def examine(settings: Settings, clock: Clock | None = None) -> Checkup:
         registry,
         Tracker(_run_for_user, registry),
         Placement(workloads, engine, compose),
+        KeylessVerifier(),
         partial(_tried_out, settings),
         clock,
     )

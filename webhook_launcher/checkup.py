@@ -7,7 +7,7 @@ so it may run beside a launcher.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from webhook_launcher.core.errors import (
     LauncherError,
     RegistryUnavailableError,
 )
+from webhook_launcher.core.keyless import KeylessIdentity, TrustDates
+from webhook_launcher.core.policy import questions
 from webhook_launcher.core.reference import Reference, Repository
 from webhook_launcher.core.workload import ComposeProject, Workload
 
@@ -32,6 +34,8 @@ _SPACE_WARNS = 512 * 1024**2
 _REACH = "Check its address in `image`, and that this host, or this container, can reach it."
 # A delivery is answered after one synced commit, and senders wait for 1 to 10 seconds.
 _SYNC_WARNS = 0.25
+# The public Sigstore replaces its keys every year or two; what is signed by the next is unknown.
+_TRUST_WARNS = timedelta(days=540)
 
 
 class Outcome(StrEnum):
@@ -99,6 +103,13 @@ class Placement(Protocol):
         """Relative bind mounts that would go astray, each with the fix."""
 
 
+class Keyless(Protocol):
+    """Verifies keyless signatures."""
+
+    def trust_dates(self, trusted_root: bytes | None, now: datetime) -> TrustDates:
+        """How old its keys are; ConfigurationError when they cannot be used."""
+
+
 class State(Protocol):
     """The state directory, tried out."""
 
@@ -134,6 +145,7 @@ class Checkup:
         registry: Registry,
         tracker: Tracker,
         placement: Placement,
+        keyless: Keyless,
         state: Callable[[], State],
         clock: Clock,
     ) -> None:
@@ -143,6 +155,7 @@ class Checkup:
         self._registry = registry
         self._tracker = tracker
         self._placement = placement
+        self._keyless = keyless
         self._state = state
         self._clock = clock
         self._dates: list[float] = []
@@ -158,6 +171,7 @@ class Checkup:
         if reachable:
             yield from self._of_mounts()
         yield from self._of_registries()
+        yield from self._of_trusted_roots()
         yield self._of_clock(reachable=reachable)
         yield self._of_state()
 
@@ -247,6 +261,36 @@ class Checkup:
         said = self._registry.date(reference)
         if said is not None:
             self._dates.append((self._clock.now() - said).total_seconds())
+
+    def _of_trusted_roots(self) -> Iterator[Finding]:
+        """Of each that a policy verifies keyless signatures with, once; they age."""
+        by_root: dict[bytes | None, list[str]] = defaultdict(list)
+        for workload in self._workloads:
+            asked = questions(workload.policies)
+            for root in {one.trusted_root for one in asked if isinstance(one, KeylessIdentity)}:
+                by_root[root].append(workload.name)
+        for root, names in by_root.items():
+            yield self._of_trusted_root(root, ", ".join(names))
+
+    def _of_trusted_root(self, root: bytes | None, workloads: str) -> Finding:
+        check, now = f"attested_by {workloads}", self._clock.now()
+        try:
+            dates = self._keyless.trust_dates(root, now)
+        except LauncherError as error:
+            return _failed(check, error)
+        whose = "sigstore-python's own" if root is None else "the given"
+        detail = f"{whose} trusted root, its newest key of {dates.newest:%Y-%m-%d}"
+        if root is None:
+            advice = "Update sigstore-python, or give a newer `trusted_root`."
+        else:
+            advice = "Give a newer `trusted_root`."
+        if dates.ended:
+            ended = f"{detail}: every {' and every '.join(dates.ended)} in it has ended"
+            return Finding(check, Outcome.FAILED, ended, advice)
+        if now - dates.newest > _TRUST_WARNS:
+            old = f"{detail}: what newer keys signed is refused"
+            return Finding(check, Outcome.WARNING, old, advice)
+        return _good(check, detail)
 
     def _of_clock(self, *, reachable: bool) -> Finding:
         """Ours against the engine's and the registries', of which the nearest counts."""

@@ -7,9 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.registry.fake import OCI_CONFIG, FakeRegistry, descriptor, index, manifest
+from tests.adapters.registry.fake import (
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    FakeRegistry,
+    descriptor,
+    encode,
+    index,
+    manifest,
+    sha256,
+)
 from tests.cli.conftest import Command
 from tests.fakes import START
+from tests.keyless import REF, WORKFLOW, Sigstore, statement
+from tests.signing import bundle_manifest
 from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.core.reference import Digest
 
@@ -83,6 +95,36 @@ def test_it_tells_every_refusal_with_what_to_do_and_exits_1(
     assert "FAIL  platform:" in ended.out
     assert "-> Build the image for linux/arm64" in ended.out
     assert "ok    repository:" in ended.out
+
+
+def test_it_tells_who_attested_an_image(
+    command: Command, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """From the registry's tag to the workflow's name, and why another's does not count."""
+    sigstore = Sigstore()
+    (tmp_path / "trusted_root.json").write_bytes(sigstore.trusted_root())
+    digest = sha256(registry.manifests["acme/web", "stable"][1])
+    document, blobs = bundle_manifest(sigstore.attest(statement(digest)), {"digest": digest})
+    for blob in blobs:
+        registry.put_blob("acme/web", blob)
+    registry.put("acme/web:referrer", document)
+    entries = [descriptor(encode(document), OCI_MANIFEST)]
+    listed = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    registry.put(f"acme/web:{digest.replace(':', '-')}", listed)
+    asked = {
+        "repository": "acme/web",
+        "workflow": ".github/workflows/release.yml",
+        "ref": "refs/heads/main",
+        "trusted_root": "trusted_root.json",
+    }
+    for changes, status, said in [
+        ({}, 0, f"ok    attested_by: slsa-provenance by {WORKFLOW}@{REF}, commit"),
+        ({"repository": "acme/shop"}, 1, "OIDCSourceRepositoryURI does not match"),
+    ]:
+        config = configured(tmp_path, registry, [{"attested_by": asked | changes}])
+        ended = verify(command, config, f"{registry.host}/acme/web:stable")
+        assert ended.status == status, ended.err
+        assert said in ended.out
 
 
 @pytest.mark.parametrize(
