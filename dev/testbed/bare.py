@@ -1,7 +1,8 @@
 """What receiving costs at the least: a Flask view that computes the HMAC and keeps nothing.
 
 `gunicorn --config python:testbed.bare`: the launcher's own gunicorn settings, logging included,
-under another application. $BARE_SECRET and $BARE_PORT say the rest.
+under another application, and under gunicorn's own threaded worker unless $BARE_WORKER names
+another class. $BARE_SECRET and $BARE_PORT say the rest.
 """
 
 import hmac
