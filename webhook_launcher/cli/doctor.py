@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     # Its imports are those of the service: too many for commands that do not need them.
-    from webhook_launcher.app import examine  # noqa: PLC0415
+    from webhook_launcher.inquiry import examine  # noqa: PLC0415
 
     settings = settings_of(arguments)
     output.note(f"checking what {settings.path} needs")

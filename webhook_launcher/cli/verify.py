@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     # Its imports are those of the service: too many for commands that do not need them.
-    from webhook_launcher.app import judge  # noqa: PLC0415
+    from webhook_launcher.inquiry import judge  # noqa: PLC0415
 
     settings = settings_of(arguments)
     workload = settings.workloads.get(arguments.workload)
