@@ -167,5 +167,5 @@ def test_without_the_extra_everything_else_works() -> None:
 
 
 def test_nobody_pays_for_it_who_does_not_ask() -> None:
-    """More than a second at every start, and 50 MiB: only where a policy wants it."""
+    """Half a second at every start, and 20 MiB: only where a policy wants it."""
     assert run(_UNASKED) == "[]"

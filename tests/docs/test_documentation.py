@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.config.faults import good
 from tests.keyless import Sigstore
 from tests.signing import Signer
 from webhook_launcher import cli
@@ -203,6 +204,16 @@ def test_whole_configurations_in_the_text_are_valid(name: str, tmp_path: Path) -
 
 
 # ── operations ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_examples_of_attested_by_are_valid(tmp_path: Path) -> None:
+    """Whoever copies one must not end at `check`."""
+    text = section(read("docs/configuration.md"), "#### `attested_by`")
+    found = [yaml.safe_load(block) for block in blocks(text, "yaml")]
+    lists = [one for one in found if isinstance(one, list)]
+    assert len(lists) == 2  # GitHub's and GitLab's; the rest are steps of a workflow
+    for policies in lists:
+        good("workloads.web.policy", policies, tmp_path / "config.yml")
 
 
 def test_every_error_code_has_a_line() -> None:
