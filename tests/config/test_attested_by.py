@@ -81,9 +81,14 @@ def test_everything(directory: Path) -> None:
 
 def test_a_workflow_of_another_repository(directory: Path) -> None:
     """It says of which ref it must be: whoever owns it decides what is built."""
-    for spelled in (CALLED, f"https://github.com/{CALLED}"):
+    at_commit = CALLED.replace("refs/tags/v1", "08802efe1f8e5fec4ad842d6b8ce97656092ee72")
+    for spelled, called in [
+        (CALLED, CALLED),
+        (f"https://github.com/{CALLED}", CALLED),
+        (at_commit, at_commit),
+    ]:
         identity = read(directory, workflow=spelled).identity
-        assert identity.signer("refs/heads/main") == f"https://github.com/{CALLED}"
+        assert identity.signer("refs/heads/main") == f"https://github.com/{called}"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +112,10 @@ def test_a_workflow_of_another_repository(directory: Path) -> None:
         ({"workflow": f"https://github.com/acme/web-2/{'x'}"}, "workflow", "another repository"),
         ({"ref": "main"}, "ref", "refs/heads/main"),
         ({"ref": "*"}, "ref", "refs/heads/main"),
+        ({"ref": "refs/*"}, "ref", "refs/heads/main"),  # pull requests too
+        ({"ref": "refs/main"}, "ref", "refs/heads/main"),
+        ({"workflow": CALLED.replace("refs/tags/v1", "v1")}, "workflow", "must be a file"),
+        ({"workflow": CALLED.replace("refs/tags/v1", "")}, "workflow", "must be a file"),
         ({"ref": "refs/heads/v*"}, "ref", "refs/heads/main"),
         ({"ref": []}, "ref", "at least one ref"),
         ({"ref": ["refs/heads/main", 1]}, "ref", "refs/heads/main"),

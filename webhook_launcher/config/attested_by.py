@@ -17,7 +17,9 @@ _GITHUB_HOST = "https://github.com"
 _SLUG = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _URI = re.compile(r"https://[^\s*?#@/]+/[^\s*?#@]*[^\s*?#@/]")
 _FILE = re.compile(r"\.github/workflows/[^\s*?#@/]+\.ya?ml")
-_REF = re.compile(r"refs/(?:[^\s*]+/)?(?:\*|[^\s*/]+)")
+# A kind must be named: `refs/*` would take in whatever a pull request proposes.
+_REF = re.compile(r"refs/[^\s*]+/(?:\*|[^\s*/]+)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _ROOT_TYPE = "application/vnd.dev.sigstore.trustedroot"
 _MAX_ROOT = 1024**2
 
@@ -78,7 +80,8 @@ def _workflow(issuer: str, repository: str) -> Callable[[Any], str]:
             return f"{repository}/{path}"
         if issuer == GITHUB and re.fullmatch(rf"{_SLUG.pattern}/{_FILE.pattern}", path):
             path = f"{_GITHUB_HOST}/{path}"
-        if not _URI.fullmatch(path) or (at and not _REF.fullmatch(ref)) or ref.endswith("*"):
+        whole = _COMMIT.fullmatch(ref) or (_REF.fullmatch(ref) and not ref.endswith("*"))
+        if not _URI.fullmatch(path) or (at and not whole):
             raise ValueError(
                 "must be a file such as .github/workflows/release.yml; one of another repository "
                 "with its ref, owner/name/.github/workflows/build.yml@refs/tags/v1; elsewhere "
@@ -141,8 +144,8 @@ def _trusted_root(section: Section) -> bytes | None:
     if not isinstance(kind, str) or not kind.startswith(_ROOT_TYPE):
         section.problem(
             "trusted_root",
-            f"{path} is no trusted root: a trusted_root.json, such as "
-            "`gh attestation trusted-root` or a TUF repository of Sigstore's has",
+            f"{path} is no trusted root: one JSON document such as trusted_root.json in a TUF "
+            "repository of Sigstore's (`gh attestation trusted-root` prints several: take a line)",
         )
         return None
     return content
