@@ -33,6 +33,7 @@ class FakeEngine:
     running: dict[str, Container] = field(default_factory=dict)
     probes: dict[str, Callable[[], ProbeResult]] = field(default_factory=dict)
     probed: list[tuple[str, float, float]] = field(default_factory=list)  # id, time, limit
+    stopped: set[str] = field(default_factory=set)  # by somebody, or by an engine that is going
     log: str = "GET / 200\nboom\n"
     fault: EngineError | None = None
     _later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
@@ -82,6 +83,10 @@ class FakeEngine:
         """The healthcheck's result; success unless the test says otherwise."""
         self.probed.append((container.id, self.clock.elapsed, limit))
         return self.probes.get(container.id, lambda: OK)()
+
+    def was_stopped(self, container_id: str) -> bool:
+        """By somebody."""
+        return container_id in self.stopped
 
     def logs(self, container_id: str) -> str:
         """The end of the log."""
@@ -377,6 +382,43 @@ def test_being_killed_for_memory_is_told(engine: FakeEngine) -> None:
 def test_no_container_at_all_fails(engine: FakeEngine) -> None:
     """Nothing is never healthy."""
     assert "no container of web" in str(refused(engine))
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_a_container_that_the_engine_stopped_is_no_verdict(
+    engine: FakeEngine, exit_code: int
+) -> None:
+    """Obeying SIGTERM, it exits as it likes: a daemon's shutdown had a good image blamed."""
+    engine.start(status="exited", running=False, exit_code=exit_code)
+    engine.stopped.add("1")
+    assert refused(engine).disturbed
+
+
+def test_an_engine_that_goes_while_it_is_asked_leaves_nothing_known(engine: FakeEngine) -> None:
+    """Then the attempt stays open until it answers."""
+
+    class Going(FakeEngine):
+        def was_stopped(self, container_id: str) -> bool:
+            raise EngineUnavailableError(f"went away with {container_id}")
+
+    going = Going(engine.clock)
+    going.start(status="exited", running=False)
+    with pytest.raises(EngineUnavailableError):
+        wait(going)
+
+
+def test_an_engine_that_tells_no_events_is_believed_to_have_stopped_nothing(
+    engine: FakeEngine,
+) -> None:
+    """A socket proxy may not pass them on; a broken image must still be refused."""
+
+    class Mute(FakeEngine):
+        def was_stopped(self, container_id: str) -> bool:
+            raise EngineError(f"403 for {container_id}")
+
+    mute = Mute(engine.clock)
+    mute.start(status="exited", running=False, exit_code=3)
+    assert not refused(mute).disturbed
 
 
 @pytest.mark.parametrize(

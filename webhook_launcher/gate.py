@@ -20,7 +20,7 @@ from typing import Protocol
 
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.container import Container, ProbeResult
-from webhook_launcher.core.errors import EngineError, UnhealthyWorkloadError
+from webhook_launcher.core.errors import EngineError, EngineUnavailableError, UnhealthyWorkloadError
 from webhook_launcher.core.model import Image
 from webhook_launcher.core.workload import HealthSettings
 
@@ -49,6 +49,9 @@ class Engine(Protocol):
 
     def logs(self, container_id: str) -> str:
         """The end of the container's log, bounded."""
+
+    def was_stopped(self, container_id: str) -> bool:
+        """True when the engine stopped it, on somebody's order or because it is going itself."""
 
 
 @dataclass(slots=True)
@@ -139,10 +142,25 @@ class Gate:
             return
         memory = " (out of memory)" if container.oom_killed else ""
         failure = self._failure(f"{container.name} {reason}{memory}", found, watched)
-        failure.disturbed = container.status == "removing" or (
-            container.exit_code in _SIGNALLED and not container.oom_killed
-        )
+        failure.disturbed = self._is_disturbed(container)
         raise failure
+
+    def _is_disturbed(self, container: Container) -> bool:
+        """Somebody else ended it: that is no verdict on the image.
+
+        A container that obeys SIGTERM may exit with any status, so the engine is asked. One that
+        is going away stops what runs before it stops answering.
+        """
+        if container.status == "removing":
+            return True
+        if container.oom_killed or container.status not in _FATAL:
+            return False
+        try:
+            return container.exit_code in _SIGNALLED or self._engine.was_stopped(container.id)
+        except EngineUnavailableError:
+            raise  # it is going: nothing is known until it answers
+        except EngineError:
+            return False  # it tells nobody, such as behind a proxy
 
     def _is_well(
         self, container: Container, seen: _Watched, health: HealthSettings, deadline: float

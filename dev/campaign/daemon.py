@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,11 @@ class Daemon:
         if size is not None:
             self.data.mkdir()
             _mount(size, self.data)
-        host = engine.start(self.record)
+        self._started: subprocess.Popen[bytes] | None = None  # by `start`
+        with warnings.catch_warnings():
+            # It is known by its process id, as the machine's own engine is, and reaped by that.
+            warnings.simplefilter("ignore", ResourceWarning)
+            host = engine.start(self.record)
         self.environment: Mapping[str, str] = {**os.environ, "DOCKER_HOST": host}
         command = Path(f"/proc/{self._pid}/cmdline").read_bytes()
         self._argv = [os.fsdecode(word) for word in command.split(b"\0")[:-1]]
@@ -47,6 +52,22 @@ class Daemon:
         end_program(*self.record.programs["engine"], 60)
         self._reap()
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM, and do not wait."""
+        os.kill(self._pid, signal.SIGTERM)
+
+    def docker(self, *arguments: str) -> str:
+        """What an operator would type."""
+        ran = subprocess.run(
+            ["docker", *arguments],
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return ran.stdout.strip()
+
     def start(self) -> None:
         """Start it again on the same roots, and wait until it answers."""
         with (self.record.directory / "dockerd.log").open("ab") as log:
@@ -57,22 +78,13 @@ class Daemon:
                 stderr=log,
                 start_new_session=True,
             )
+        self._started = started
         self.record.add_program("engine", started)
         deadline = time.monotonic() + _START_SECONDS
         while not engine.answers(engine.socket_of(self.record)):
             if time.monotonic() > deadline or started.poll() is not None:
                 raise MachineError("dockerd does not come back", f"read {self.record.directory}")
             time.sleep(0.1)
-
-    def hide_socket(self) -> None:
-        """It runs, and nobody can reach it."""
-        socket = engine.socket_of(self.record)
-        socket.rename(socket.with_suffix(".hidden"))
-
-    def show_socket(self) -> None:
-        """It can be reached again."""
-        socket = engine.socket_of(self.record)
-        socket.with_suffix(".hidden").rename(socket)
 
     def close(self) -> None:
         """End it and everything in it."""
@@ -81,6 +93,9 @@ class Daemon:
         shutil.rmtree(self.record.directory, ignore_errors=True)
 
     def _reap(self) -> None:
+        if self._started is not None:
+            self._started.wait(30)
+            self._started = None
         with suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
 

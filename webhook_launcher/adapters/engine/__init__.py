@@ -5,6 +5,7 @@ Top to bottom, each file uses only those below it::
     engine      Engine: the methods that the launcher and the gate call
     sweep       what an interrupted `up` left behind
     adoption    what runs now, as an Image
+    endings     did the engine end a container?
     mounts      are project directories where the engine sees them? (launcher in a container)
     removal     images of former releases that nobody needs
     keep        tags that keep an image from pruning, and say whose it is

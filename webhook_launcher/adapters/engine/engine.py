@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from webhook_launcher.adapters.engine import adoption, keep, mounts, removal
 from webhook_launcher.adapters.engine.connection import APIError, Client, Connection, NotFound
 from webhook_launcher.adapters.engine.containers import find_containers, inspect_containers
+from webhook_launcher.adapters.engine.endings import was_signalled
 from webhook_launcher.adapters.engine.frames import Tail, read_frames
 from webhook_launcher.adapters.engine.probe import run_probe
 from webhook_launcher.adapters.engine.pull import Login, Progress, is_present, pull_image
@@ -186,6 +187,15 @@ class Engine:
             except APIError as error:  # gone, or a log driver that cannot be read
                 return f"(no log: {error.explanation or error})"
         return kept.text()
+
+    def was_stopped(self, container_id: str) -> bool:
+        """True when the engine sent the container a signal since it was started last.
+
+        On somebody's order, or because the daemon itself is going; what the program did by itself
+        leaves no such event.
+        """
+        with self._connection.client() as client:
+            return was_signalled(client, container_id)
 
     def stop(self, container_ids: Iterable[str]) -> None:
         """Stop containers, each with its own grace; one that is gone is stopped."""

@@ -1,0 +1,36 @@
+"""Whether the engine ended a container, or its program by itself: asked of the engine's events."""
+
+import json
+from datetime import datetime
+
+from webhook_launcher.adapters.engine.connection import Client, NotFound
+
+# Seconds for an answer from the engine's memory.
+_TIMEOUT = 5.0
+
+
+def was_signalled(client: Client, container_id: str) -> bool:
+    """True when a signal was sent through the engine between the container's start and its end.
+
+    Both times are the engine's own, so that no clock of ours matters, and lie in the past, so that
+    the answer ends. The engine remembers its last 256 events (moby, daemon/events).
+    """
+    try:
+        state = client.inspect_container(container_id)["State"]
+    except NotFound:
+        return True  # somebody removed it
+    wanted = {"type": ["container"], "event": ["kill"], "container": [container_id]}
+    ended = _seconds(state["FinishedAt"])
+    params = {
+        # A program that ends at once can be noted as ended before it is noted as started.
+        "since": min(_seconds(state["StartedAt"]), ended),
+        "until": ended,
+        "filters": json.dumps(wanted),
+    }
+    with client.open_stream("GET", "/events", timeout=_TIMEOUT, params=params) as response:
+        return bool(response.content.strip())
+
+
+def _seconds(time: str) -> str:
+    """Seconds of the epoch with a fraction, as `/events` takes them."""
+    return f"{datetime.fromisoformat(time).timestamp():.6f}"
