@@ -154,6 +154,7 @@ class TestTrying:
         assert {kind.__name__ for kind in kinds if kind.retryable} == {
             "CommandTimeoutError",
             "EngineUnavailableError",
+            "JournalDamagedError",
             "NotRipeError",
             "NotSignedYetError",
             "NotTogetherYetError",
