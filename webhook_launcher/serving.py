@@ -120,6 +120,9 @@ control_socket_disable = True
 graceful_timeout = 90
 timeout = 30
 keepalive = 5
+# gunicorn believes SCRIPT_NAME and PATH_INFO of whoever is on loopback, and so of every client of a
+# proxy there that passes headers on: `/hooks/api/…` would be the API behind a proxy's path rule.
+forwarder_headers = ""
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190

@@ -206,6 +206,11 @@ class Image:
         return self.parts or (self,)
 
     @property
+    def names(self) -> tuple[Digest, ...]:
+        """The digests by which a registry gives out what runs here: an index's, its manifest's."""
+        return (self.digest, *(one for one in (self.manifest,) if one and one != self.digest))
+
+    @property
     def pinned(self) -> str:
         """`registry/repository@digest`; of several, the workload's own `image`."""
         first = self.each[0]

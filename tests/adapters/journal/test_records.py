@@ -201,6 +201,15 @@ class TestWorkloads:
         journal.workloads.quarantine("web", A, "unhealthy again", NOW)
         assert journal.workloads.state("api").quarantined == frozenset()
 
+    @pytest.mark.parametrize("named", [A, B])
+    def test_an_index_and_its_manifest_are_one_image(self, journal: Journal, named: Digest) -> None:
+        """By the digest of either the same image would run; whoever releases it releases both."""
+        journal.workloads.quarantine("web", A, "unhealthy", NOW, manifest=B)
+        journal.workloads.quarantine("web", C, "unhealthy", NOW, manifest=C)
+        assert journal.workloads.state("web").quarantined == {A, B, C}
+        assert journal.workloads.release_quarantine("web", named) == 1
+        assert journal.workloads.state("web").quarantined == {C}
+
     def test_releasing_makes_the_tracked_digest_news_again(self, journal: Journal) -> None:
         """Only if it was in quarantine: else the next poll would undo a rollback."""
         for one in (A, B):

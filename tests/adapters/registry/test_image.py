@@ -134,11 +134,18 @@ def test_digest_is_asked_for_when_the_reference_has_one(
 
 
 def test_sha512_digest_is_proven_in_sha512(registry: FakeRegistry, client: RegistryClient) -> None:
-    """What was asked for is what is proven, in its own algorithm, though the header is sha256."""
+    """What was asked for is what is proven, in its own algorithm, though the header is sha256.
+
+    From then on it has its one name: quarantine, age and signatures are kept by that.
+    """
     document = manifest()
-    registry.put("acme/web:stable", document)
+    known = registry.put("acme/web:stable", document)
     asked = sha512(encode(document))
-    assert client.image(registry.reference(f"acme/web@{asked}"), AMD64).digest == asked
+    image = client.image(registry.reference(f"acme/web@{asked}"), AMD64)
+    assert (image.digest, image.manifest) == (known, known)
+    registry.edit(with_body(encode(manifest("another"))))
+    with pytest.raises(DigestMismatchError):
+        client.image(registry.reference(f"acme/web@{asked}"), AMD64)
 
 
 def test_missing_digest_header_is_no_obstacle(

@@ -41,6 +41,7 @@ _READ: Mapping[str, Mapping[str, Callable[[str], object]]] = {
         "since": datetime.fromisoformat,
         "reason": str,
     },
+    "quarantined_manifests": {"workload": str, "digest": Digest, "manifest": Digest},
     "workloads": {"name": str, "paused": int, "signed_at": datetime.fromisoformat},
 }
 

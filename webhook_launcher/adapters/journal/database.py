@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -234,6 +235,7 @@ def _sound_or_new(state: Path, tables: Sequence[str]) -> sqlite3.Connection:
 
 
 def _connect(state: Path, tables: Sequence[str]) -> sqlite3.Connection:
+    _private(state / NAME)
     connection = sqlite3.connect(state / NAME, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
@@ -280,10 +282,31 @@ def written(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P
     return through_writer
 
 
+def _private(path: Path) -> None:
+    """Make the file, or its modes, such that only we read it; SQLite gives its others the same.
+
+    The directory may be one that was there before, open to all; the journal has containers' logs.
+    """
+    for suffix in ("", "-wal", "-shm"):
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if suffix else os.O_CREAT)
+        with suppress(FileNotFoundError):
+            descriptor = os.open(f"{path}{suffix}", flags, 0o600)
+            try:
+                os.fchmod(descriptor, 0o600)
+            finally:
+                os.close(descriptor)
+
+
 def _lock(state: Path) -> int:
     """Hold `state/lock` for the life of the process; the kernel gives it free on any exit."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if state.stat().st_mode & stat.S_IWOTH:
+            raise JournalError(
+                f"everybody on this host may write to the state directory {state}",
+                advice=f"Who writes there decides what runs: `chmod 0700 {state}`, and look at "
+                "what is in it.",
+            )
         descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalError(f"cannot use state directory {state}: {error.strerror}") from error

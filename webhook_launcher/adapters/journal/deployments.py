@@ -169,6 +169,7 @@ class Deployments:
                 failed.image.digest,
                 failed.detail or "failed",
                 failed.finished_at or failed.started_at,
+                failed.image.manifest,
             )
 
     def _write(self, connection: sqlite3.Connection, deployment: Deployment) -> None:

@@ -40,8 +40,19 @@ CREATE TABLE quarantine (
     reason TEXT NOT NULL,
     PRIMARY KEY (workload, digest)
 );
+-- The platform's manifest of an index in quarantine: the same image by another digest.
+CREATE TABLE quarantined_manifests (
+    workload TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    manifest TEXT NOT NULL,
+    PRIMARY KEY (workload, digest)
+);
 """
 
+_QUARANTINED = """
+SELECT digest, NULL AS manifest FROM quarantine WHERE workload = :name
+UNION ALL SELECT digest, manifest FROM quarantined_manifests WHERE workload = :name
+"""
 _ACCEPT = """
 INSERT OR IGNORE INTO accepted (workload, digest, number)
 SELECT ?, ?, 1 + coalesce(max(number), 0) FROM accepted WHERE workload = ?
@@ -64,10 +75,8 @@ class Workloads:
         """What is known of a workload; all empty when nothing is."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT * FROM workloads WHERE name = ?", (name,)).fetchone()
-            bad = connection.execute(
-                "SELECT digest FROM quarantine WHERE workload = ?", (name,)
-            ).fetchall()
-        quarantined = frozenset(Digest(item["digest"]) for item in bad)
+            bad = connection.execute(_QUARANTINED, {"name": name}).fetchall()
+        quarantined = frozenset(Digest(item["manifest"] or item["digest"]) for item in bad)
         if row is None:
             return WorkloadState(name, quarantined=quarantined)
         return WorkloadState(
@@ -102,7 +111,8 @@ class Workloads:
                 previous=json.dumps(image_record(previous)) if previous else None,
             )
             for one in image.each:
-                connection.execute(_ACCEPT, (name, one.digest, name))
+                for digest in one.names:
+                    connection.execute(_ACCEPT, (name, digest, name))
             connection.execute(_FORGET, (name, name, KEPT_ACCEPTED))
             if tracked == image.digest:
                 self.acted_on(name, tracked)
@@ -159,27 +169,41 @@ class Workloads:
         with self._database.transaction() as connection:
             self._set(connection, name, paused=int(paused))
 
-    def quarantine(self, name: str, digest: Digest, reason: str, now: datetime) -> None:
-        """Never run this digest here again, until an operator says so."""
+    def quarantine(
+        self, name: str, digest: Digest, reason: str, now: datetime, manifest: Digest | None = None
+    ) -> None:
+        """Never run this digest here again, nor what it is here, until an operator says so.
+
+        `manifest` is the platform's, by which an index would run as well.
+        """
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?)",
                 (name, digest, time_text(now), reason),
             )
+            if manifest is not None and manifest != digest:
+                connection.execute(
+                    "INSERT OR REPLACE INTO quarantined_manifests VALUES (?, ?, ?)",
+                    (name, digest, manifest),
+                )
 
     def release_quarantine(self, name: str, digest: Digest | None = None) -> int:
-        """Forget one quarantined digest, or all of a workload; how many there were.
+        """Forget one quarantined digest, or all of a workload; how many images there were.
 
-        If the tracked reference is at one of them, that is forgotten too, so that the next look
+        An index and its manifest here are one: either releases both. If the tracked reference is at one of them, that is forgotten too, so that the next look
         may deploy it.
         """
         with self._database.transaction() as connection:
             state = self.state(name)
-            gone = state.quarantined if digest is None else state.quarantined & {digest}
-            connection.executemany(
-                "DELETE FROM quarantine WHERE workload = ? AND digest = ?",
-                [(name, one) for one in gone],
-            )
+            rows = connection.execute(_QUARANTINED, {"name": name}).fetchall()
+            gone = {
+                row["digest"] for row in rows if digest in (None, row["digest"], row["manifest"])
+            }
+            for table in ("quarantine", "quarantined_manifests"):
+                connection.executemany(
+                    f"DELETE FROM {table} WHERE workload = ? AND digest = ?",  # noqa: S608
+                    [(name, one) for one in gone],
+                )
             if state.tracked in gone:
                 self._set(connection, name, tracked=None)
             if state.seen in gone:

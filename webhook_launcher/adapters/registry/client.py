@@ -19,6 +19,7 @@ from webhook_launcher.adapters.registry.manifest import (
     MAX_MANIFEST,
     Index,
     Manifest,
+    digest_of,
     parse_manifest,
     proven_digest,
 )
@@ -120,9 +121,10 @@ class RegistryClient:
             return Image(reference, digest, digest, found.config.digest, found.media_type)
         entry = choose(found, platform, str(reference))
         answer = self._get(reference.at(entry.digest), deadline, until)
-        self._remember(entry.digest, answer)
-        config = _pointed_to(answer, entry, reference).config.digest
-        return Image(reference, digest, entry.digest, config, found.media_type, entry.platform)
+        manifest, document = _pointed_to(answer, entry, reference)
+        self._remember(manifest, answer)
+        config = document.config.digest
+        return Image(reference, digest, manifest, config, found.media_type, entry.platform)
 
     def facts(self, image: Image, platform: Platform) -> Facts:
         """What the image's platform manifest and its config say. Errors as of `image`.
@@ -215,15 +217,21 @@ def _said_digest(answer: Answer) -> Digest | None:
 
 
 def _checked(answer: Answer, reference: Reference) -> tuple[Digest, Index | Manifest]:
-    """The answer's own digest, proven, and its content."""
+    """The digest by which the answer is known from here on, proven, and its content.
+
+    Always sha256, whatever was asked for: by a second name of the same bytes a digest could leave
+    its quarantine, its age and what it replaced behind.
+    """
     what, said = str(reference), answer.headers.get(_DIGEST_HEADER)
-    digest = proven_digest(answer.body, reference.digest, said, what)
-    return digest, parse_manifest(answer.body, answer.content_type, what)
+    proven_digest(answer.body, reference.digest, said, what)
+    return digest_of(answer.body, "sha256"), parse_manifest(answer.body, answer.content_type, what)
 
 
-def _pointed_to(answer: Answer, entry: Descriptor, index: Reference) -> Manifest:
+def _pointed_to(
+    answer: Answer, entry: Descriptor, index: Reference
+) -> tuple[Digest, Manifest]:
     """The platform's manifest, which must be what the index says of it."""
-    _, found = _checked(answer, index.at(entry.digest))
+    digest, found = _checked(answer, index.at(entry.digest))
     if not isinstance(found, Manifest) or found.media_type != entry.media_type:
         raise UnsupportedManifestError(
             f"{index} points to {entry.digest}, which is not of the type that the index says"
@@ -232,4 +240,4 @@ def _pointed_to(answer: Answer, entry: Descriptor, index: Reference) -> Manifest
         raise UnsupportedManifestError(
             f"{index} points to {entry.digest}, which is not of the size that the index says"
         )
-    return found
+    return digest, found
