@@ -86,6 +86,10 @@ class Section:
             for index, item in enumerate(value)
         ]
 
+    def is_empty(self, key: str) -> bool:
+        """True for a list that is written there without anything in it."""
+        return self._values.get(key) == []
+
     def finish(self) -> None:
         """Report the keys that nobody took, with the nearest known one."""
         for key in self._values:

@@ -58,7 +58,7 @@ def read_tokens(section: Section, one: str, many: str) -> tuple[Secret, ...]:
 def read_keys(section: Section) -> tuple[VerificationKey, ...]:
     """The `keys` of a signed source: `{id, public_key}` or `{id, secret}`, and `override`."""
     found = []
-    for item in section.items("keys"):
+    for item in _entries(section, "keys"):
         identity = item.take("id", values.identifier)
         key = _verification_key(item, identity)
         overrides = item.take("override", values.overrides, _NOTHING)
@@ -97,7 +97,7 @@ def _identified(section: Section, one: str, many: str, *, token: bool) -> tuple[
     read = read_token if token else read_secret
     single = read(section, one)
     found = [Secret("default", single)] if single is not None else []
-    for item in section.items(many):
+    for item in _entries(section, many):
         identity = item.take("id", values.identifier)
         value = read(item, one)
         item.finish()
@@ -107,6 +107,14 @@ def _identified(section: Section, one: str, many: str, *, token: bool) -> tuple[
             item.problem("", f"needs {one} or {one}_file")
     _report_twice(section, many, [secret.id for secret in found])
     return tuple(found)
+
+
+def _entries(section: Section, key: str) -> list[Section]:
+    """The list's items; a list without any is a mistake, although nobody would be let in by it."""
+    entries = section.items(key)
+    if section.is_empty(key):
+        section.problem(key, "has no entry, so nobody could prove anything")
+    return entries
 
 
 def _report_twice(section: Section, key: str, ids: list[str]) -> None:

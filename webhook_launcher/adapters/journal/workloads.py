@@ -190,8 +190,8 @@ class Workloads:
     def release_quarantine(self, name: str, digest: Digest | None = None) -> int:
         """Forget one quarantined digest, or all of a workload; how many images there were.
 
-        An index and its manifest here are one: either releases both. If the tracked reference is at one of them, that is forgotten too, so that the next look
-        may deploy it.
+        An index and its manifest here are one: either releases both. If the tracked reference is
+        at one of them, that is forgotten too, so that the next look may deploy it.
         """
         with self._database.transaction() as connection:
             state = self.state(name)

@@ -227,9 +227,7 @@ def _checked(answer: Answer, reference: Reference) -> tuple[Digest, Index | Mani
     return digest_of(answer.body, "sha256"), parse_manifest(answer.body, answer.content_type, what)
 
 
-def _pointed_to(
-    answer: Answer, entry: Descriptor, index: Reference
-) -> tuple[Digest, Manifest]:
+def _pointed_to(answer: Answer, entry: Descriptor, index: Reference) -> tuple[Digest, Manifest]:
     """The platform's manifest, which must be what the index says of it."""
     digest, found = _checked(answer, index.at(entry.digest))
     if not isinstance(found, Manifest) or found.media_type != entry.media_type:
