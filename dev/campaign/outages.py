@@ -110,7 +110,7 @@ def engine_faults(registry: TestRegistry, directory: Path, seconds: float) -> It
         try:
             yield from _at_rest(scene, daemon, seconds)
             yield from _in_the_middle(scene, daemon, seconds)
-            yield _port_taken(scene, seconds)
+            yield _port_taken(scene)
         finally:
             scene.site.stop()
     finally:
@@ -241,17 +241,20 @@ def _interruption(
     return Result("outage", fault, recovered)
 
 
-def _port_taken(scene: Scene, seconds: float) -> Result:
-    """Somebody else takes the port while the containers are exchanged: nothing can serve."""
+def _port_taken(scene: Scene) -> Result:
+    """Somebody else takes the port while the containers are exchanged: nothing can serve.
+
+    It is given free when the release before could not come back either.
+    """
     recovered: float | None = None
-    fault = f"host: port taken by somebody else, {seconds:g} s"
+    fault = "host: port taken by somebody else, until nothing can be started"
     try:
         scene.site.arm(Plan(secrets.token_hex(4), "Compose.up(", victims="nobody"))
         image = scene.push()
         scene.announce(image)
         scene.site.await_death("nobody")
         with _take(scene.site.port):
-            time.sleep(seconds)
+            scene.site.await_log("rollback failed")
         began = time.monotonic()
         scene.site.await_release(image, _PATIENCE)
         recovered = time.monotonic() - began

@@ -156,6 +156,11 @@ class Site:
             self._wait("the launcher did not die", self.launcher.ended)
             self.launcher.kill()
 
+    def await_log(self, event: str) -> None:
+        """Wait until the launcher has logged it."""
+        events = self.launcher.log_events
+        self._wait(f"no {event!r}", lambda: any(e["event"] == event for e in events()))
+
     # What must hold
 
     def await_release(self, image: Image, seconds: float = PATIENCE) -> None:
