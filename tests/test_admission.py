@@ -1,16 +1,21 @@
 """What a policy asks is looked for, kept with the release, and judged again when it returns."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.fakes import PLATFORM, FakeChecks, digest
-from tests.world import POLL, SIGNED, TOKEN, WEB, A, B, C, D, World
-from webhook_launcher.core.errors import PolicyRefusedError, RegistryUnavailableError
+from tests.fakes import PLATFORM, FakeChecks, KilledError, digest
+from tests.world import OPERATOR, POLL, SIGNED, TOKEN, WEB, A, B, C, D, World
+from webhook_launcher.core.errors import (
+    ManifestNotFoundError,
+    PolicyRefusedError,
+    RegistryUnavailableError,
+)
 from webhook_launcher.core.evidence import Answer, Check, Facts
-from webhook_launcher.core.model import Action, Status, Trust
-from webhook_launcher.core.policies import Command, Labels, MinimumAge, RequireTrust
+from webhook_launcher.core.model import Action, Image, Platform, Status, Trust
+from webhook_launcher.core.policies import Command, Labels, MinimumAge, NoDowngrade, RequireTrust
 from webhook_launcher.core.policy import Policy
 
 DAYS = 24 * 3600.0
@@ -73,7 +78,8 @@ class TestMinimumAge:
         world.tag(C)
         world.poll()
         world.work_now()
-        [waiting] = world.journal.intents.waiting("web")
+        # The poll's look does not take the place of a signed one.
+        waiting = world.journal.intents.waiting("web")[-1]
         assert waiting.not_before == world.clock.now() + timedelta(days=3)
         world.clock.sleep(3 * DAYS)
         world.work_now()
@@ -111,6 +117,46 @@ class TestMinimumAge:
         world.work_now()
         assert world.host.runs() == A
 
+    def test_a_shorter_age_in_the_configuration_counts_for_what_waits_already(
+        self, world: World
+    ) -> None:
+        """Who shortens it does not mean the next image."""
+        running(under(world), "A")
+        under(world, AGED)
+        world.push(B)
+        world.work_now()
+        world.clock.sleep(2 * 3600)
+        under(world, MinimumAge(timedelta(hours=1)))
+        world.work_now()
+        assert world.host.runs() == B
+
+    def test_a_clock_that_was_years_ahead_does_not_make_it_wait_for_years(
+        self, world: World
+    ) -> None:
+        """A machine may start before it has asked for the time."""
+        under(world, AGED)
+        world.clock.passed += 1000 * DAYS
+        world.push(A)
+        world.work_now()
+        world.clock.passed -= 1000 * DAYS
+        world.restart()
+        world.work_now()
+        world.clock.sleep(3 * DAYS)
+        world.work_now()
+        assert world.host.runs() == A
+
+    @pytest.mark.parametrize("named", [True, False])
+    def test_what_is_removed_during_the_wait_is_restored(self, world: World, named: bool) -> None:
+        """Days without a container would be the price of patience else."""
+        running(under(world), "A")
+        under(world, AGED)
+        (world.deploy if named else world.push)(B)
+        world.work_now()
+        world.host.containers_of.clear()
+        world.poll()
+        world.work_now()
+        assert world.host.runs() == A
+
 
 class TestRequireTrust:
     @pytest.mark.parametrize("origin", [TOKEN, POLL])
@@ -131,6 +177,27 @@ class TestRequireTrust:
         world.push(B)
         world.work()
         assert world.host.runs() == B
+
+    @pytest.mark.parametrize("origin", [TOKEN, POLL])
+    def test_a_look_that_may_only_report_does_not_take_the_place_of_a_signed_one(
+        self, world: World, origin: object
+    ) -> None:
+        """The poll may look in the moment between the push and its event."""
+        running(under(world), "A")
+        under(world, RequireTrust(Trust.SIGNED))
+        world.push(B)
+        world.hear(None, origin=origin)  # type: ignore[arg-type]
+        world.work()
+        assert world.host.runs() == B
+
+    def test_any_look_that_finds_what_should_run_gone_restores_it(self, world: World) -> None:
+        """Nothing is moved by that, and the poll may be off."""
+        running(under(world), "A")
+        under(world, RequireTrust(Trust.SIGNED))
+        world.host.containers_of.clear()
+        world.hear(None, origin=TOKEN)
+        world.work()
+        assert world.host.runs() == A
 
     def test_the_poll_restores_what_was_removed(self, world: World) -> None:
         """Nobody asks for anything new there."""
@@ -240,6 +307,82 @@ class TestEvidence:
         with world.journal._database.reading() as connection:
             rows = connection.execute("SELECT digest FROM evidence").fetchall()
         assert {row["digest"] for row in rows} == {B, C, D}
+
+    def test_is_not_asked_of_what_ran_here_where_no_policy_would_judge_by_it(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A registry that cleans up has no release but the newest: the way back is here."""
+        running(under(world), "A")
+        under(world, NoDowngrade())
+        world.host.unhealthy.add(B)
+        of_any = world.registry.facts
+
+        def cleaned_up(image: Image, platform: Platform) -> Facts:
+            if image.digest == A:
+                raise ManifestNotFoundError("gone")
+            return of_any(image, platform)
+
+        monkeypatch.setattr(world.registry, "facts", cleaned_up)
+        world.deploy(B, origin=OPERATOR)
+        world.work(60)
+        assert world.host.runs() == A
+
+    def test_of_what_should_run_suffices_to_start_it_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever's look finds it gone, the registry is not needed for it."""
+        under(world, VENDOR)
+        world.registry.facts_of[A] = OURS
+        world.push(A)
+        world.work()
+        world.host.containers_of.clear()
+
+        def down_for_facts(*_: object) -> Facts:
+            raise unreachable()
+
+        monkeypatch.setattr(world.registry, "facts", down_for_facts)
+        world.hear(None, origin=TOKEN)
+        world.work_now()
+        assert world.host.runs() == A
+
+
+class TestALauncherKilledInTheSwitch:
+    @pytest.mark.parametrize("step", ["pinned", "old one gone", "gate"])
+    def test_finishes_with_what_it_knew_of_the_new_image(self, world: World, step: str) -> None:
+        """What is kept for the way back does not push that out."""
+        running(under(world), "A")
+        under(world, Command(Check(("scan",))))
+        world.push(B)
+        world.fuse.arm(1, only=step)
+        with suppress(KilledError):
+            world.work()
+        world.checks.answers[B] = Answer(2, "no network")
+        world.restart()
+        world.work()
+        assert world.host.runs() == B
+        assert world.checks.asked.count(B) == 1
+
+    @pytest.mark.parametrize("step", ["pinned", "old one gone", "gate"])
+    @pytest.mark.parametrize("named", [True, False])
+    def test_tries_later_what_cannot_be_judged_by_a_new_policy_now(
+        self, world: World, step: str, named: bool
+    ) -> None:
+        """What ran before is back meanwhile; a registry that is down is no refusal."""
+        running(under(world), "A")
+        world.registry.facts_of |= {A: OURS, B: OURS}
+        intent = (world.deploy if named else world.push)(B)
+        world.fuse.arm(1, only=step)
+        with suppress(KilledError):
+            world.work()
+        world.registry.down = unreachable
+        world.fuse.disarm()
+        under(world, VENDOR)
+        world.work_now()
+        assert world.intent(intent).status is Status.QUEUED
+        world.registry.down = None
+        world.work()
+        assert world.host.runs() == B
+        assert world.intent(intent).status is Status.SUCCESS
 
 
 class TestAnOwnCheck:

@@ -310,6 +310,17 @@ class TestDrift:
         world.work()
         assert world.host.runs() == A
 
+    def test_is_mended_while_a_look_waits_for_the_registry(self, world: World) -> None:
+        """That may take an hour and more, and what should run needs no registry."""
+        deployed(world)
+        world.registry.down = lambda: RegistryUnavailableError("down")
+        world.push(B)
+        world.work_now()
+        world.host.containers_of.clear()
+        world.poll()
+        world.work_now()
+        assert world.host.runs() == A
+
     def test_is_not_guessed_while_the_engine_is_away(self, world: World) -> None:
         """Nothing is known then; the engine's own restart policy comes first."""
         deployed(world).host.away = True

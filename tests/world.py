@@ -111,6 +111,7 @@ class World:
         )
         self.journal.intents.release_claims()
         self.journal.intents.settle_unknown()
+        self.journal.intents.reconsider()
 
     def restart(self) -> None:
         """End the launcher and start another on the same journal and host."""

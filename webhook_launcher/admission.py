@@ -18,7 +18,15 @@ from webhook_launcher.core.errors import (
     ManifestNotFoundError,
     PolicyRefusedError,
 )
-from webhook_launcher.core.evidence import Answer, Check, Evidence, Facts, Need, Standing
+from webhook_launcher.core.evidence import (
+    NOTHING_KNOWN,
+    Answer,
+    Check,
+    Evidence,
+    Facts,
+    Need,
+    Standing,
+)
 from webhook_launcher.core.keyless import KeylessIdentity, Vouching
 from webhook_launcher.core.model import Image, Platform, Verdict
 from webhook_launcher.core.policy import Candidate, Release, admit, judge, questions
@@ -91,8 +99,9 @@ class Admission:
 
     def admit(self, workload: Workload, candidate: Candidate, platform: Platform) -> Release:
         """A release, its evidence kept. Raises PolicyRefusedError, and what looking raises."""
-        kept = self._kept.get(workload.name, candidate.image) if candidate.returns else None
-        if kept is not None:
+        if candidate.returns:
+            # Without anything kept as well: much of a list asks nothing of what ran here before.
+            kept = self._kept.get(workload.name, candidate.image) or NOTHING_KNOWN
             kept = self._vouched_for(workload, kept)
             try:
                 return admit(replace(candidate, evidence=kept), workload.policies)

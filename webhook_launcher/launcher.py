@@ -97,7 +97,8 @@ class Launcher:
             return Outcome(Status.SUCCESS, decision.reason, code="unchanged")
         with stopwatch.step("verify"):
             release = self._admit(workload, intent, decision.image, found, platform)
-            self._admission.keep_way_back(workload, state.current, platform)
+            if state.current is not None and state.current.digest != release.image.digest:
+                self._admission.keep_way_back(workload, state.current, platform)
         deployment = self._attempts.open(release, intent, state.current, found.tracked)
         _log.info("deploying", extra={**log_fields(deployment), "why": decision.reason})
         return outcome_of(self._deploy(workload, release, deployment, stopwatch))
@@ -140,7 +141,10 @@ class Launcher:
         except EngineUnavailableError:
             raise
         except LauncherError as error:
-            self._rollback.undo(workload, self._attempts.failed(attempt, error, stopwatch), error)
+            # What could not be found out is no refusal: the intent goes on when that is possible.
+            status = Status.ERROR if error.retryable else Status.FAILURE
+            failed = self._attempts.failed(attempt, error, stopwatch, status)
+            self._rollback.undo(workload, failed, error)
             return
         self._switch(workload, release, attempt, stopwatch)
 
@@ -238,7 +242,10 @@ class Launcher:
         platform: Platform,
     ) -> Release:
         state, wish = self._workloads.state(workload.name), intent.wish
-        wanted = workload.candidate(image, wish.action, wish.origin, state, self._clock.now())
+        # The current release is restored, whoever's look found that it does not run.
+        restores = state.current is not None and state.current.digest == image.digest
+        action = Action.RESTORE if restores else wish.action
+        wanted = workload.candidate(image, action, wish.origin, state, self._clock.now())
         try:
             return self._admission.admit(workload, wanted, platform)
         except PolicyRefusedError:

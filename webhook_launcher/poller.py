@@ -13,7 +13,16 @@ from typing import Protocol, TypeVar
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.errors import LauncherError, NotRipeError, RegistryUnavailableError
 from webhook_launcher.core.freshness import warnings
-from webhook_launcher.core.model import Action, Image, Intent, Origin, Trust, Wish, WorkloadState
+from webhook_launcher.core.model import (
+    Action,
+    Image,
+    Intent,
+    Origin,
+    Status,
+    Trust,
+    Wish,
+    WorkloadState,
+)
 from webhook_launcher.core.reference import Digest, Reference
 from webhook_launcher.core.workload import Workload
 
@@ -186,16 +195,22 @@ class Poller:
     def _look(self, workload: Workload) -> None:
         """Ask for what nobody asked for yet; a deployment that goes on is looked at later.
 
-        A restoration alone may go on for long, when the current release is beyond repair: then
-        the newer image that mends it must still be found. So may the wait for a minimum age, and
-        a tag that moves meanwhile starts another one.
+        What waits may wait for long, such as for a registry or for the age of its image: what
+        should run meanwhile is restored. A restoration alone may go on for long, when the current
+        release is beyond repair: then the newer image that mends it must still be found. So may
+        the wait for a minimum age, and a tag that moves meanwhile starts another one.
         """
         waiting = self._intents.waiting(workload.name)
-        if any(i.wish.action is not Action.RESTORE and not _ripens(i) for i in waiting):
+        if any(
+            i.status is Status.IN_PROGRESS and i.wish.action is not Action.RESTORE for i in waiting
+        ):
             return
         state = self._states.state(workload.name)
-        if not waiting and state.current is not None and self._drifted(workload, state.current):
+        restoring = any(i.wish.action is Action.RESTORE for i in waiting)
+        if not restoring and state.current is not None and self._drifted(workload, state.current):
             self._ask(workload, Action.RESTORE, "the current release does not run")
+        if any(i.wish.action is not Action.RESTORE and not _ripens(i) for i in waiting):
+            return
         try:
             now = self._tracked_now(workload)
         except LauncherError as error:

@@ -9,8 +9,9 @@ So the configuration is replaced inside the one there is. The order of it, in a 
 4. requests go to the new one from now on; what is being answered ends in the old one
 5. the old loops end after the step they are in, under the old settings; the journal's claims keep
    a project that they still work on from being given out
-6. the new loops start; intents of workloads that are gone are settled
-7. when the last old loop has ended, what it had claimed and could not settle is given back
+6. the new loops start
+7. when the last old loop has ended, what it had claimed and could not settle is given back, intents
+   of workloads that are gone are settled, and what waits for an age is judged anew
 """
 
 import logging
@@ -135,6 +136,7 @@ class Running:
         """A full disk delays it: then the loop logs that and calls again."""
         self._service.journal.intents.release_claims()
         self._service.journal.intents.settle_unknown()
+        self._service.journal.intents.reconsider()
         self._service.start()
         self._begun = True
 
@@ -164,6 +166,7 @@ class Running:
             try:
                 old.hand_over()
                 self._service.journal.intents.settle_unknown()
+                self._service.journal.intents.reconsider()
             except LauncherError as error:  # our disk: tried again at the next look
                 _log.warning("not handed over yet", extra={"detail": str(error)})
                 continue

@@ -23,6 +23,11 @@ class Trust(StrEnum):
     POLL = "poll"
     OPERATOR = "operator"
 
+    @property
+    def rank(self) -> int:
+        """The more, the more the asker has proved."""
+        return (Trust.POLL, Trust.TOKEN, Trust.SIGNED, Trust.OPERATOR).index(self)
+
 
 class Action(StrEnum):
     """What an intent asks for."""
@@ -129,12 +134,15 @@ class Wish:
         """True when this makes an older pending wish of the same workload pointless.
 
         A look never replaces an explicit wish: a hint anybody with a URL token may send must not
-        cancel what a signed event or an operator asked for. Nothing but its like replaces the
-        repair of what should run: a newer wish may come to nothing.
+        cancel what a signed event or an operator asked for. Nor does it replace a look for
+        somebody who proved more, since a policy may want just that (`require_trust`). Nothing but
+        its like replaces the repair of what should run: a newer wish may come to nothing.
         """
         if Action.RESTORE in (self.action, older.action):
             return self.action is older.action
-        return self.explicit or not older.explicit
+        if self.explicit or older.explicit:
+            return self.explicit
+        return self.origin.trust.rank >= older.origin.trust.rank
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from tests.adapters.journal.words import (
     NOW,
     OPERATOR,
     POLL,
+    SIGNED,
     A,
     B,
     ask,
@@ -41,6 +42,14 @@ class TestNewestWins:
         replaced = now_is(journal, looks[0])
         assert (replaced.status, replaced.code) == (Status.INACTIVE, "superseded")
         assert replaced.detail == f"superseded by {looks[1].id}"
+
+    def test_a_look_of_less_trust_stands_beside_one_of_more(self, journal: Journal) -> None:
+        """A policy may admit what the one asks for, and refuse the other's."""
+        signed, token = ask(journal, look(origin=SIGNED)), ask(journal, look())
+        polled = [ask(journal, look(origin=POLL)) for _ in range(3)][-1]
+        assert journal.intents.waiting("web") == [signed, token, polled]
+        newest = ask(journal, look(origin=SIGNED))
+        assert journal.intents.waiting("web") == [newest]
 
     @pytest.mark.parametrize("explicit", [deploy(), deploy(origin=OPERATOR), check()])
     def test_a_look_never_cancels_an_explicit_wish(self, journal: Journal, explicit: Wish) -> None:

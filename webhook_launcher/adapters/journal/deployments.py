@@ -135,10 +135,12 @@ class Deployments:
     def in_doubt(self, workload: str) -> bool:
         """True when the last attempt that touched the workload failed: what runs is not proved."""
         found = self._select(
-            "WHERE workload = ? AND status IN ('success', 'failure') ORDER BY seq DESC LIMIT 1",
+            "WHERE workload = ? AND (status IN ('success', 'failure') "
+            "OR status = 'error' AND json_extract(record, '$.switching')) "
+            "ORDER BY seq DESC LIMIT 1",
             (workload,),
         )
-        return bool(found) and found[0].status is Status.FAILURE
+        return bool(found) and found[0].status is not Status.SUCCESS
 
     def get(self, deployment_id: str) -> Deployment | None:
         """One attempt by its id."""
@@ -160,8 +162,11 @@ class Deployments:
         return self._select(f"WHERE {condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
 
     def _deal_with(self, failed: Deployment, *, quarantine: bool) -> None:
-        """No look is to try it again, and with a quarantine nobody at all."""
-        if failed.tracked == failed.image.digest:
+        """No look is to try it again, and with a quarantine nobody at all.
+
+        An image that could not be judged (ERROR) is not dealt with.
+        """
+        if failed.status is Status.FAILURE and failed.tracked == failed.image.digest:
             self._workloads.acted_on(failed.workload, failed.tracked)
         if quarantine:
             self._workloads.quarantine(

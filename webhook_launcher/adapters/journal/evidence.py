@@ -38,13 +38,17 @@ class KeptEvidence:
         self._workloads = workloads
 
     def sighted(self, image: Image, now: datetime) -> datetime:
-        """When the digest was first seen in its repository: now, if it never was."""
+        """When the digest was first seen in its repository: now, if it never was.
+
+        A sight in the future is of a clock that was wrong then.
+        """
         seen = self.first_seen(image)
-        if seen is not None:
+        if seen is not None and seen <= now:
             return seen
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO sightings VALUES (?, ?, ?)",
+                "INSERT INTO sightings VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET first_seen = min(first_seen, excluded.first_seen)",
                 (str(image.reference.repository), image.digest, time_text(now)),
             )
         return self.first_seen(image) or now
@@ -76,23 +80,27 @@ class KeptEvidence:
         return self._workloads.superseded(workload, image)
 
     def keep(self, workload: str, image: Image, evidence: Evidence) -> None:
-        """Keep what a return to this image will be judged by; forget what cannot return."""
+        """Keep what a return to this image will be judged by.
+
+        With a newcomer, what cannot return any more is forgotten; with a release that ran, nothing
+        is: the newcomer that is about to replace it is on its way.
+        """
         state = self._workloads.state(workload)
-        may_return = [one for one in (image, state.current, state.previous) if one]
-        stays = {part.digest for one in may_return for part in one.each}
+        ran = [one for one in (state.current, state.previous) if one]
+        newcomer = image.digest not in {one.digest for one in ran}
+        stays = {part.digest for one in (image, *ran) for part in one.each}
         known = zip(image.each, evidence.parts or (evidence,), strict=True)
         with self._database.transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?)",
                 [(workload, one.digest, json.dumps(_record(its))) for one, its in known],
             )
-            rows = connection.execute(
-                "SELECT digest FROM evidence WHERE workload = ?", (workload,)
-            ).fetchall()
-            connection.executemany(
-                "DELETE FROM evidence WHERE workload = ? AND digest = ?",
-                [(workload, row["digest"]) for row in rows if row["digest"] not in stays],
-            )
+            if newcomer:
+                connection.execute(
+                    "DELETE FROM evidence WHERE workload = ? "
+                    "AND digest NOT IN (SELECT value FROM json_each(?))",
+                    (workload, json.dumps(sorted(stays))),
+                )
 
 
 def _record(evidence: Evidence) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The queue: one pending look, explicit wish and restoration per workload at most; newest wins.
+"""The queue: per workload one pending explicit wish, one restoration and, of each trust, one look.
+
+The newest wins.
 
 An intent is *claimed* when its status is `in_progress`; a lane (compose project) with a claimed
 intent gives out no other, so one project is never deployed twice at a time. The lane is kept with
@@ -174,6 +176,14 @@ class Intents:
                 "UPDATE intents SET status = 'queued', not_before = NULL "
                 "WHERE id = ? AND status = 'in_progress'",
                 (intent.id,),
+            )
+
+    def reconsider(self) -> None:
+        """Under another configuration: what waits for its image's age is judged by that one."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE intents SET not_before = NULL WHERE status = 'queued' AND code = ?",
+                (NotRipeError.code,),
             )
 
     def settle_unknown(self) -> None:
