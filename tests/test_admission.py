@@ -385,6 +385,26 @@ class TestALauncherKilledInTheSwitch:
         assert world.intent(intent).status is Status.SUCCESS
 
 
+def test_a_way_back_that_todays_policy_bars_is_told_before_it_is_needed(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old release still serves then, and somebody may think twice."""
+    running(under(world), "A")
+    under(world, VENDOR)
+    world.registry.facts_of[B] = OURS
+    world.push(B)
+    world.work()
+    assert world.host.runs() == B
+    [told] = [r for r in caplog.records if r.getMessage() == "there is no way back"]
+    assert "no label vendor" in told.detail  # type: ignore[attr-defined]
+    world.registry.facts_of[C] = OURS
+    caplog.clear()
+    world.push(C)
+    world.work()
+    assert world.host.runs() == C
+    assert "there is no way back" not in [r.getMessage() for r in caplog.records]
+
+
 class TestAnOwnCheck:
     CHECK = Check(("scan",))
 

@@ -120,18 +120,22 @@ class Admission:
         evidence = self._compare(workload, candidate, platform)
         return judge(replace(candidate, evidence=evidence), workload.policies)
 
-    def keep_way_back(self, workload: Workload, image: Image | None, platform: Platform) -> None:
-        """See that a return to `image` can be judged without a registry, as far as that goes."""
-        kept = None if image is None else self._kept.get(workload.name, image)
-        if image is None or (kept is not None and _answers(kept, workload)):
-            return
+    def keep_way_back(self, workload: Workload, candidate: Candidate, platform: Platform) -> None:
+        """See that a return can be judged without a registry, as far as that goes.
+
+        Under today's policy: one that would be refused is told before it is needed.
+        """
+        image = candidate.image
+        kept = self._kept.get(workload.name, image)
         try:
-            self._keep(workload, image, self._look(workload, image, platform))
+            if kept is None or not _answers(kept, workload):
+                kept = self._look(workload, image, platform)
+                self._keep(workload, image, kept)
+            admit(replace(candidate, evidence=self._vouched_for(workload, kept)), workload.policies)
+        except PolicyRefusedError as error:
+            _tell("there is no way back", workload, image, error)
         except LauncherError as error:
-            _log.warning(
-                "the way back needs the registry",
-                extra={"workload": workload.name, "image": image.pinned, "detail": str(error)},
-            )
+            _tell("the way back needs the registry", workload, image, error)
 
     def _keep(self, workload: Workload, image: Image, evidence: Evidence) -> None:
         if questions(workload.policies):
@@ -192,6 +196,12 @@ class Admission:
             attachments = self._registry.attachments(image)
         seen = self._kept.sighted(image, self._clock.now())
         return Evidence(facts, attachments, answers, seen)
+
+
+def _tell(what: str, workload: Workload, image: Image, error: LauncherError) -> None:
+    _log.warning(
+        what, extra={"workload": workload.name, "image": image.pinned, "detail": str(error)}
+    )
 
 
 def _answers(evidence: Evidence, workload: Workload) -> bool:

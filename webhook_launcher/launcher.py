@@ -98,7 +98,9 @@ class Launcher:
         with stopwatch.step("verify"):
             release = self._admit(workload, intent, decision.image, found, platform)
             if state.current is not None and state.current.digest != release.image.digest:
-                self._admission.keep_way_back(workload, state.current, platform)
+                origin, now = intent.wish.origin, self._clock.now()
+                back = workload.candidate(state.current, Action.ROLLBACK, origin, state, now)
+                self._admission.keep_way_back(workload, back, platform)
         deployment = self._attempts.open(release, intent, state.current, found.tracked)
         _log.info("deploying", extra={**log_fields(deployment), "why": decision.reason})
         return outcome_of(self._deploy(workload, release, deployment, stopwatch))
