@@ -7,30 +7,32 @@ from webhook_launcher.adapters.engine.connection import Client, NotFound
 
 # Seconds for an answer from the engine's memory.
 _TIMEOUT = 5.0
+# The engine notes a signal once it was sent: a program that obeys at once may have ended before.
+_NOTED_WITHIN = 0.5
 
 
 def was_signalled(client: Client, container_id: str) -> bool:
     """True when a signal was sent through the engine between the container's start and its end.
 
-    Both times are the engine's own, so that no clock of ours matters, and lie in the past, so that
-    the answer ends. The engine remembers its last 256 events (moby, daemon/events).
+    Both times are the engine's own, so that no clock of ours matters; the answer ends when the
+    later one is past. The engine remembers its last 256 events (moby, daemon/events).
     """
     try:
         state = client.inspect_container(container_id)["State"]
     except NotFound:
         return True  # somebody removed it
     wanted = {"type": ["container"], "event": ["kill"], "container": [container_id]}
-    ended = _seconds(state["FinishedAt"])
+    started, ended = _seconds(state["StartedAt"]), _seconds(state["FinishedAt"])
     params = {
         # A program that ends at once can be noted as ended before it is noted as started.
-        "since": min(_seconds(state["StartedAt"]), ended),
-        "until": ended,
+        "since": f"{min(started, ended):.6f}",
+        "until": f"{ended + _NOTED_WITHIN:.6f}",
         "filters": json.dumps(wanted),
     }
     with client.open_stream("GET", "/events", timeout=_TIMEOUT, params=params) as response:
         return bool(response.content.strip())
 
 
-def _seconds(time: str) -> str:
-    """Seconds of the epoch with a fraction, as `/events` takes them."""
-    return f"{datetime.fromisoformat(time).timestamp():.6f}"
+def _seconds(time: str) -> float:
+    """Seconds of the epoch."""
+    return datetime.fromisoformat(time).timestamp()
