@@ -248,13 +248,14 @@ def _port_taken(scene: Scene) -> Result:
     """
     recovered: float | None = None
     fault = "host: port taken by somebody else, until nothing can be started"
+    before = scene.site.logged("rollback failed")
     try:
         scene.site.arm(Plan(secrets.token_hex(4), "Compose.up(", victims="nobody"))
         image = scene.push()
         scene.announce(image)
         scene.site.await_death("nobody")
         with _take(scene.site.port):
-            scene.site.await_log("rollback failed")
+            scene.site.await_log("rollback failed", before + 1)
         began = time.monotonic()
         scene.site.await_release(image, _PATIENCE)
         recovered = time.monotonic() - began

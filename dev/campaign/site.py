@@ -156,10 +156,13 @@ class Site:
             self._wait("the launcher did not die", self.launcher.ended)
             self.launcher.kill()
 
-    def await_log(self, event: str) -> None:
-        """Wait until the launcher has logged it."""
-        events = self.launcher.log_events
-        self._wait(f"no {event!r}", lambda: any(e["event"] == event for e in events()))
+    def logged(self, event: str) -> int:
+        """How often the launcher has logged it."""
+        return sum(entry["event"] == event for entry in self.launcher.log_events())
+
+    def await_log(self, event: str, times: int) -> None:
+        """Wait until the launcher has logged it so often."""
+        self._wait(f"no {event!r}", lambda: self.logged(event) >= times)
 
     # What must hold
 
