@@ -45,7 +45,8 @@ def table(results: Sequence[Result], *, short: bool = False) -> str:
 
 def summary(results: Sequence[Result]) -> str:
     """One line, and one for every run that broke the promise."""
-    broken = [f"  {run.campaign}: {run.fault}: {run.broken}" for run in results if run.broken]
+    told = [(run, run.broken.splitlines()[0]) for run in results if run.broken]
+    broken = [f"  {run.campaign}: {run.fault}: {happened}" for run, happened in told]
     return "\n".join(
         [f"{len(results)} runs, promise kept in {len(results) - len(broken)}", *broken]
     )
