@@ -161,7 +161,8 @@ def post_worker_init(worker: Any) -> None:
     """The worker process is ready: start the loops."""
     from webhook_launcher.wsgi import app  # noqa: PLC0415 - its import opens the journal
 
-    # Of this process alone; the master goes on giving it the whole time.
+    # Of this process alone; the master goes on giving it the whole time, whoever configured it.
+    worker.grace = worker.cfg.graceful_timeout
     worker.cfg.set("graceful_timeout", _RECEIVING)
     # Before there are threads: what they start would inherit what is held back.
     signal.signal(signal.SIGHUP, lambda *_: app.reload())
@@ -175,7 +176,8 @@ def worker_exit(server: Any, worker: Any) -> None:
     running = _running()
     if running is None:  # it could not start, or we are the master, which buries it
         return
-    running.stop(time.monotonic() + graceful_timeout - _RECEIVING - _CLOSING)
+    grace = getattr(worker, "grace", graceful_timeout)  # without it, it did not get up
+    running.stop(time.monotonic() + grace - _RECEIVING - _CLOSING)
     server.log.info("worker %s stopped", worker.pid)
     if worker.booted:
         # Python would wait for the threads of gunicorn, and so for every client that is slow.
