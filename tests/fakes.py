@@ -50,7 +50,7 @@ class NotAdmittedError(BaseException):
 
 
 class ManualClock:
-    """Time passes by `sleep` and on a test's word."""
+    """Time passes by `sleep` and on a test's word; `step` sets the wall clock, as an admin does."""
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start
@@ -59,6 +59,10 @@ class ManualClock:
     def now(self) -> datetime:
         """Wall time."""
         return self._start + timedelta(seconds=self.passed)
+
+    def step(self, hours: float) -> None:
+        """Set the wall clock forward, or back; no time passes."""
+        self._start += timedelta(hours=hours)
 
     def monotonic(self) -> float:
         """Seconds since the start."""
