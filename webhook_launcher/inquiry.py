@@ -19,7 +19,9 @@ from webhook_launcher.admission import Admission
 from webhook_launcher.checkup import Checkup
 from webhook_launcher.config import Settings
 from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.errors import PolicyRefusedError
 from webhook_launcher.core.model import Action, Image, Origin, Platform, Trust, Verdict
+from webhook_launcher.core.policy import FromRepository
 from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.outside import SystemClock, registry_of, run_check, run_for_user
@@ -55,8 +57,16 @@ def judge(
 ) -> tuple[Image, tuple[Verdict, ...]]:
     """What `verify` tells: the image, and what each policy of the workload says of it.
 
-    `platform` is by default the engine's; when it is given no engine is asked.
+    `platform` is by default the engine's; when it is given no engine is asked. Raises
+    PolicyRefusedError, before anybody is asked, for an image of another repository.
     """
+    if reference.repository not in workload.repositories:
+        only = " and ".join(map(str, workload.repositories))
+        raise PolicyRefusedError(
+            FromRepository.name,
+            f"{reference.repository} is not the repository of workload {workload.name!r}",
+            advice=f"Only {only} may run there (`image:` of the workload).",
+        )
     clock = SystemClock()
     registry, credentials = registry_of(settings, clock)
     snapshot = Snapshot(settings.state)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.builders import ADMIN, CONFIGURATION, D1, D2, LEFT_OUT, changed
 from tests.cli.conftest import Command, Ended, Remote
-from webhook_launcher.core.model import Action, Status
+from webhook_launcher.core.model import Action, Origin, Platform, Status, Trust, Verdict
 from webhook_launcher.core.reference import parse_reference
 
 
@@ -111,6 +111,34 @@ def test_history_is_newest_first(ask: Command, remote: Remote) -> None:
     assert "poll (poll)" in lines[1]
     assert len(ask("history", "web", "--limit", "5").out.splitlines()) == 2
     assert len(json.loads(ask("history", "--json").out)["deployments"]) == 2
+
+
+def test_history_tells_what_a_deployment_rests_on(ask: Command, remote: Remote) -> None:
+    """Who asked by which key, what the registry answered, which policy held and why, when."""
+    begun = remote.edge.deployed("web", D1)
+    done = replace(
+        begun,
+        finished_at=begun.started_at + timedelta(seconds=3.84),
+        origin=Origin(Trust.SIGNED, "ci", "d-1", "release-2026", "octocat", "run 8812"),
+        image=replace(begun.image, manifest=D2, platform=Platform("linux", "amd64")),
+        verdicts=(Verdict("signed_by", holds=True, said="signed by release-2026 (bundle)"),),
+        timings={"pull": 0.25, "up": 0.5},
+    )
+    remote.edge.journal.deployments.rewrite(done)
+    told = ask("history", "web", "--evidence").out
+    for part in (
+        "asked by     ci (signed, key release-2026)",
+        "delivery     d-1",
+        "actor        octocat",
+        "reason       run 8812",
+        f"image        ghcr.io/acme/web:stable@{D1}",
+        f"manifest     {D2}",
+        "platform     linux/amd64",
+        "signed_by    signed by release-2026 (bundle)",
+        "took         3.8 s (pull 0.25 s, up 0.50 s)",
+    ):
+        assert f"  {part}\n" in told, part
+    assert "None" not in told
 
 
 def test_history_tells_how_long_it_took_and_what_went_wrong(ask: Command, remote: Remote) -> None:

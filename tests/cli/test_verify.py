@@ -161,13 +161,14 @@ def test_it_knows_what_the_launcher_knows_and_leaves_it_as_it_is(
 def test_an_image_of_another_repository_is_refused(
     command: Command, registry: FakeRegistry, tmp_path: Path
 ) -> None:
-    """Before anything else is said of it."""
+    """Before anybody is asked: its registry is not ours to bother."""
     registry.put("mallory/web:stable", manifest())
     ended = verify(
         command, configured(tmp_path, registry, []), f"{registry.host}/mallory/web:stable"
     )
     assert ended.status == 1
-    assert "FAIL  repository:" in ended.out
+    assert "is not the repository of workload 'web'" in ended.err
+    assert registry.seen == []
 
 
 def test_what_cannot_be_found_out_is_told_and_exits_1(

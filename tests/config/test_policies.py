@@ -60,6 +60,10 @@ def test_a_version_in_an_annotation_is_that_of_who_signs(tmp_path: Path) -> None
         [found] = [one for one in policies if isinstance(one, NoDowngrade)]
         [signed_by] = [one for one in policies if isinstance(one, SignedBy)]
         assert (found.annotation, found.signatures) == ("version", signed_by)
+    unreadable = {"signed_by": {"keys": [{"id": "a", "key_file": str(tmp_path / "gone")}]}}
+    assert list(faults_of(PLACE, [unreadable, written])) == [
+        f"{PLACE}[0].signed_by.keys[0].key_file"
+    ]
     both = {"no_downgrade": {"annotation": "version", "label": "x"}}
     assert "both label and annotation" in str(faults_of(PLACE, [signer, both]))
 

@@ -29,6 +29,11 @@ def add(commands: Any) -> None:
         metavar="N",
         help="how many (default: 20)",
     )
+    history.add_argument(
+        "--evidence",
+        action="store_true",
+        help="with who asked, what the registry answered, what each policy said, and times",
+    )
     history.set_defaults(run=_history)
     deploy = commands.add_parser(
         "deploy", parents=[remote, wait], help="run a reference, or what is tracked"
@@ -144,7 +149,10 @@ def _history(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.as_json(found)
         return SUCCESS
-    shown.deployments(found["deployments"])
+    if arguments.evidence:
+        shown.evidence(found["deployments"])
+    else:
+        shown.deployments(found["deployments"])
     return SUCCESS
 
 

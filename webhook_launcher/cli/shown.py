@@ -67,6 +67,34 @@ def deployments(found: list[Document]) -> None:
     output.table(("STARTED", "TOOK", "WORKLOAD", "STATUS", "IMAGE", "BY", "WHY"), rows)
 
 
+def evidence(found: list[Document]) -> None:
+    """Newest first, each with all that it rests on."""
+    for item in found:
+        result = f"{item['status']}{': ' if item['detail'] else ''}{item['detail'] or ''}"
+        output.line(f"{_time(item['started_at'])} {item['workload']}: {result}")
+        origin, image = item["origin"], item["image"]
+        key = f", key {origin['secret_id']}" if origin["secret_id"] else ""
+        steps = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in item["timings"].items())
+        lines = [
+            ("deployment", item["id"]),
+            ("asked by", f"{origin['source']} ({origin['trust']}{key})"),
+            ("delivery", origin["delivery"]),
+            ("signed at", origin["signed_at"]),
+            ("actor", origin["actor"]),
+            ("reason", origin["reason"]),
+            *(("image", one) for one in image["images"]),
+            ("manifest", image["manifest"]),
+            ("config", image["config"]),
+            ("platform", image["platform"]),
+            ("replaced", (item["previous"] or {}).get("reference")),
+            *((one["policy"], one["said"]) for one in item["policies"]),
+            ("took", f"{_took(item)} ({steps})" if steps and _took(item) else _took(item)),
+        ]
+        for label, text in lines:
+            if text is not None:
+                output.line(f"  {label:<{_LABEL}} {text}")
+
+
 def _bare(reference: str | None, item: Document) -> str | None:
     """`1.4.2@sha256:…`: the repository is the workload's, and every line would repeat it."""
     shown = output.short(reference)

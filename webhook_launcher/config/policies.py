@@ -41,18 +41,23 @@ def read_policies(section: Section) -> tuple[Policy, ...]:
     found: list[Policy] = []
     for item, policy in read:
         if isinstance(policy, NoDowngrade) and policy.annotation is not None:
-            found.append(_with_signers(item, policy, signers))
+            declared = any("signed_by" in other for other in items)
+            found.append(_with_signers(item, policy, signers, declared=declared))
         elif policy is not None:
             found.append(policy)
     return tuple(found)
 
 
-def _with_signers(item: Section, policy: NoDowngrade, signers: list[SignedBy]) -> NoDowngrade:
+def _with_signers(
+    item: Section, policy: NoDowngrade, signers: list[SignedBy], *, declared: bool
+) -> NoDowngrade:
     """An annotation is worth what the key is that signed it."""
     if not signers:
-        item.problem(
-            "no_downgrade.annotation", "needs a signed_by policy beside it: whose annotation is it?"
-        )
+        if not declared:  # one that cannot be read is reported at its own place
+            item.problem(
+                "no_downgrade.annotation",
+                "needs a signed_by policy beside it: whose annotation is it?",
+            )
         return policy
     return replace(policy, signatures=signers[0])
 
