@@ -108,10 +108,10 @@ def test_a_launcher_that_is_killed_on_a_full_disk_has_lost_nothing(
 
 def test_a_disk_that_cannot_be_written_at_start_is_said_in_one_line(tmp_path: Path) -> None:
     """The operator sees which directory, and no traceback of gunicorn."""
-    with mounted(tmp_path / "state", "size=1m,ro"):
+    with mounted(tmp_path / "state", "size=1m,ro,mode=0700"):
         config = tmp_path / "config.yml"
         with (
-            mounted(tmp_path / "writable", "size=1m"),
+            mounted(tmp_path / "writable", "size=1m,mode=0700"),
             serving(tmp_path, {"state": "writable"}) as other,
         ):
             other.configure({"state": "state"})

@@ -112,7 +112,18 @@ class TestWhatReplacesWhat:
         """A hint that anybody with a token may send cancels nothing."""
         for one in WISHES:
             looks = one.action is Action.CHECK and not one.explicit
-            assert LOOK.replaces(one) is looks
+            no_more_trusted = one.origin.trust.rank <= LOOK.origin.trust.rank
+            assert LOOK.replaces(one) is (looks and no_more_trusted)
+
+    @pytest.mark.parametrize("older", list(Trust))
+    @pytest.mark.parametrize("newer", list(Trust))
+    def test_a_look_replaces_none_of_somebody_who_proved_more(
+        self, newer: Trust, older: Trust
+    ) -> None:
+        """Under `require_trust` the signed one is the only one that may move anything."""
+        one, other = (wish(Action.CHECK, trust, hint=True) for trust in (newer, older))
+        order = [Trust.POLL, Trust.TOKEN, Trust.SIGNED, Trust.OPERATOR]
+        assert one.replaces(other) is (order.index(newer) >= order.index(older))
 
     def test_a_restoration_replaces_and_is_replaced_by_its_like(self) -> None:
         """A newer wish may come to nothing, and then nobody would repair."""
