@@ -1,6 +1,6 @@
 """What is known of an image when it is judged, and what a policy asks to be known.
 
-Gathered by `examiner` before admission, so that policies stay pure. What was not looked for is
+Gathered by `admission` before it judges, so that policies stay pure. What was not looked for is
 None or absent: a policy that needs it refuses, it never passes.
 """
 

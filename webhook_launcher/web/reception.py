@@ -207,14 +207,12 @@ class Reception:
         return [interests[name] for name in names]
 
     def _refuse(self, arrival: Arrival, error: EventError, now: datetime) -> Answer:
+        source, client = arrival.source, arrival.client
         if not isinstance(error, AuthenticationError):  # its real sender, so it counts as that
-            self._pace.authentic(arrival.source.name)
+            self._pace.authentic(source.name)
             self._record(arrival, now)
-            _tell(logging.WARNING, "delivery refused", arrival, code=error.code, detail=str(error))
-            return of_error(error)
-        wait = self._pace.refused(arrival.source.name, arrival.client)
-        if wait:
-            self._count("many refused", arrival.source, arrival.client)
+        elif wait := self._pace.refused(source.name, client):
+            self._count("many refused", source, client)
             return _too_many_refused(error, wait)
         _tell(logging.WARNING, "delivery refused", arrival, code=error.code, detail=str(error))
         return of_error(error)

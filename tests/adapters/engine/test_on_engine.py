@@ -117,16 +117,6 @@ def test_a_keep_tag_moves(host: Host, registry: TestRegistry, repository: str) -
     assert tagged in second.ids
 
 
-def test_a_keep_tag_can_be_forgotten_twice(host: Host, image: Image, repository: str) -> None:
-    """A workload that was removed from the configuration leaves no images behind."""
-    name = repository.rpartition("/")[2]
-    host.engine.pull(image)
-    host.engine.keep(image, "shop", name, "current")
-    host.engine.forget_keep("shop", name, "current")
-    host.engine.forget_keep("shop", name, "current")
-    assert name not in host.docker("image", "ls", "--format", "{{.Tag}}")
-
-
 def test_an_image_that_is_gone_cannot_be_kept(host: Host, image: Image) -> None:
     """The launcher must know that it has nothing to return to."""
     with pytest.raises(PullError, match="not on the engine"):

@@ -6,6 +6,7 @@ import pytest
 
 from testbed.images import Recipe, TestRegistry
 from tests.projects import Host
+from webhook_launcher.adapters.engine.keep import keep_tag
 from webhook_launcher.core.model import Image
 from webhook_launcher.core.reference import Repository
 
@@ -95,7 +96,7 @@ def test_what_another_workload_keeps_stays(site: Site) -> None:
     site.host.engine.keep(old, "other", site.name, "previous")
     assert site.remove_former(current, previous) == []
     assert site.has(old)
-    site.host.engine.forget_keep("other", site.name, "previous")
+    site.host.docker("rmi", f"webhook-launcher/keep:{keep_tag('other', site.name, 'previous')}")
     assert site.remove_former(current, previous) == [old.pinned]
 
 

@@ -120,11 +120,6 @@ class Engine:
         with self._connection.client() as client:
             return removal.remove_former(client, project, workload, repository, kept)
 
-    def forget_keep(self, project: str, workload: str, slot: str) -> None:
-        """Remove a keep-tag, if it is there."""
-        with self._connection.client() as client:
-            keep.forget_image(client, keep.keep_tag(project, workload, slot))
-
     def containers(self, project: str, services: Sequence[str]) -> list[Container]:
         """The containers of these services, stopped ones included, by service and number."""
         with self._connection.client() as client:

@@ -38,11 +38,3 @@ def keep_image(client: Client, image: Image, tag: str) -> None:
         client.tag(image.pinned, REPOSITORY, tag)
     except NotFound as error:
         raise PullError(f"{image.pinned} is not on the engine any more") from error
-
-
-def forget_image(client: Client, tag: str) -> None:
-    """Remove the tag; the image goes with it unless something else names or uses it."""
-    try:
-        client.remove_image(f"{REPOSITORY}:{tag}", noprune=False)
-    except NotFound:
-        return
