@@ -3,7 +3,8 @@
 Three campaigns, each of which can be run by itself (`--only`):
 
 - crash: a launcher is killed between every two steps of a deployment, and in the middle of the
-  steps that take long, on a real engine; so is compose, and gunicorn's worker alone
+  steps that take long, on a real engine; so is compose, and gunicorn's worker alone; and it is
+  stopped (SIGTERM) and reloaded (SIGHUP) there
 - outage: registry and engine fail in every way we know, for a while, and come back
 - schedule: random schedules of pushes, faults and kills around the real core and journal, with
   fakes outside (`tests/test_promise.py`)
@@ -40,8 +41,9 @@ CAMPAIGNS = ("crash", "outage", "schedule")
 # Seconds, and random schedules: bounded, and FULL.
 OUTAGE, FULL_OUTAGE = 6.0, 30.0
 SCHEDULES, FULL_SCHEDULES = 300, 3000
-# One in so many points is met by gunicorn's worker alone, too.
-WORKERS = 3
+# One in so many points is met by each of these, too: gunicorn's worker alone is killed, the
+# launcher is stopped, or reloaded.
+SAMPLED, ALSO = 3, ("worker", "stop", "reload")
 
 
 def crash_campaign(
@@ -60,7 +62,8 @@ def crash_campaign(
     finally:
         play.site.stop()
     if full:
-        points += [crashes.by_worker(p) for p in chosen.sample(points, len(points) // WORKERS)]
+        also = len(points) // SAMPLED
+        points += [crashes.by(who, p) for who in ALSO for p in chosen.sample(points, also)]
     for story in stories if full else ["deploy"]:
         points += crashes.during(story)
     chosen.shuffle(points)

@@ -1,8 +1,9 @@
-"""Kills between every two steps of a deployment.
+"""Kills, stops and reloads between every two steps of a deployment.
 
 A story is a way to make the launcher deploy. It is played once while every event is written down
 (`traps`), then once for each moment between two events, with a kill there. After each the launcher
-is started again if it died, and everything that must hold is checked.
+is started again if it died, and everything that must hold is checked. A stop must end in time and
+with status 0, a reload must be carried out.
 """
 
 import itertools
@@ -23,6 +24,7 @@ from webhook_launcher.core.model import Image
 # Seconds into an `up` of two services, which takes about one.
 _DURING_UP = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 _HOOKS = {"before": [["true"]], "after": [["true"]]}
+_RELOADED = "configuration reloaded"
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ class Point:
     def sort(self) -> str:
         """Without the moment."""
         if not self.delay:
-            return f"between two steps: {self.victims}"
+            told = {"stop": "SIGTERM", "reload": "SIGHUP"}.get(self.victims, self.victims)
+            return f"between two steps: {told}"
         return f"in the middle of {self.event.rstrip('(')}: {self.victims}"
 
 
@@ -176,9 +179,9 @@ def trace(play: Play, story: str) -> list[Point]:
     return points
 
 
-def by_worker(point: Point) -> Point:
-    """The same moment, with gunicorn's worker the only victim: its master starts another."""
-    return replace(point, victims="worker")
+def by(victims: str, point: Point) -> Point:
+    """The same moment, with other victims."""
+    return replace(point, victims=victims)
 
 
 def during(story: str) -> Iterator[Point]:
@@ -197,14 +200,16 @@ def during(story: str) -> Iterator[Point]:
 
 def kill(play: Play, point: Point) -> Result:
     """Play the story, kill at the point, start again, check."""
-    site = play.site
+    site, reloads = play.site, play.site.logged(_RELOADED)
     site.arm(Plan(secrets.token_hex(4), point.event, point.number, point.delay, point.victims))
     recovered: float | None = None
     try:
         told = STORIES[point.story](play)
         site.await_death(point.victims)
         began = time.monotonic()
-        if point.victims in ("all", "launcher"):
+        if point.victims == "reload":
+            site.await_log(_RELOADED, reloads + 1)
+        if site.launcher.ended():
             site.launcher.start("/healthz")
         if told.answer is None:
             # Its sender got no answer, and tells again. What runs may be right before that is dealt

@@ -29,6 +29,8 @@ from webhook_launcher.core.receipts import verify
 
 SERVICES = ("app", "jobs")
 PATIENCE = 180.0
+# `graceful_timeout`; `serving` itself reads a configuration when it is imported.
+_GRACE = 90.0
 _SECRET = "a-github-secret-of-the-campaign"  # noqa: S105 - known to this run only
 _PROJECT = "com.docker.compose.project"
 _DEVELOPMENT = Path(__file__).resolve().parent.parent
@@ -152,7 +154,11 @@ class Site:
     def await_death(self, victims: str) -> None:
         """Wait for what was planned to happen; BrokenPromiseError when it does not."""
         self._wait("the planned moment did not come", lambda: not self.launcher.plan.exists())
-        if victims in ("all", "launcher"):
+        if victims == "stop":
+            self._wait("SIGTERM did not end it in time", self.launcher.ended, _GRACE)
+            if status := self.launcher.stop():
+                raise BrokenPromiseError(f"SIGTERM ended it with status {status}")
+        elif victims in ("all", "launcher"):
             self._wait("the launcher did not die", self.launcher.ended)
             self.launcher.kill()
 

@@ -51,6 +51,8 @@ _INNER = (
 _DELIVERIES = "Deliveries."
 # Deliveries are committed by the journal's thread, several together, and answered after that.
 _ANSWER = "Deliveries.answer"
+# What an init system or an operator sends to gunicorn's master.
+_REQUESTS = {"stop": signal.SIGTERM, "reload": signal.SIGHUP}
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ class Plan:
     """Die at the `number`-th `event` from now, `delay` seconds later.
 
     `victims`: `launcher` (all of it, compose lives on), `worker` (gunicorn starts another one),
-    `compose` (the launcher lives on), `all`, or `nobody` (the plan's going is a signal). Without an
-    event nothing dies and every event is written to `trace`.
+    `compose` (the launcher lives on), `all`, or `nobody` (the plan's going is a signal). `stop` and
+    `reload` are no kills: gunicorn's master is sent SIGTERM or SIGHUP, and the step goes on.
+    Without an event nothing happens and every event is written to `trace`.
     """
 
     id: str
@@ -178,6 +181,9 @@ class Traps:
 
 def _kill(victims: str) -> None:
     """SIGKILL, to whom the plan says; the launcher's session is its process group."""
+    if victims in _REQUESTS:
+        os.kill(os.getppid(), _REQUESTS[victims])
+        return
     if victims in ("all", "compose"):
         for child in _children(os.getpid()):
             with suppress(ProcessLookupError):
