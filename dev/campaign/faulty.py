@@ -90,6 +90,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Who tries TLS first, as Engine 28 does, is to see by the answer that this is plain HTTP.
+    default_request_version = "HTTP/1.1"
     registry: FaultyRegistry
 
     def do_GET(self) -> None:

@@ -48,7 +48,9 @@ def _wanted_elsewhere(image: Mapping[str, Any], mark: str, repository: Repositor
 
 
 def _tags(image: Mapping[str, Any]) -> list[str]:
-    return [tag for tag in image.get("RepoTags") or [] if not tag.startswith(_NONE)]
+    # Engine 28 with the containerd store lists an image pulled by digest under that name, too.
+    named = image.get("RepoTags") or []
+    return [tag for tag in named if not tag.startswith(_NONE) and "@" not in tag]
 
 
 def _digests(image: Mapping[str, Any], repository: Repository | None = None) -> list[str]:
