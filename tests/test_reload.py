@@ -138,6 +138,16 @@ def test_sources_come_and_go(stage: Stage) -> None:
     assert stage.push() == 202
 
 
+def test_what_was_counted_goes_on_after_a_reload(stage: Stage) -> None:
+    """A counter that falls back looks to Prometheus like a restart, and to people like peace."""
+    for _ in range(2):
+        assert stage.http.post("/hooks/hub/a-guess", json=PUSH).status_code == 401
+    stage.reload({"limits.refused": 7})
+    assert stage.http.post("/hooks/hub/a-guess", json=PUSH).status_code == 401
+    line = 'webhook_launcher_refused_deliveries_total{source="hub",code="authentication"} 3'
+    assert line in stage.http.get("/metrics").text.splitlines()
+
+
 def test_a_secret_is_rotated_by_its_file(stage: Stage) -> None:
     """The file of the configuration did not change; the one of the secret did."""
     old = stage.token.read_text()

@@ -42,6 +42,7 @@ from webhook_launcher.web import create_app
 from webhook_launcher.web.api import Console
 from webhook_launcher.web.health import Health
 from webhook_launcher.web.reception import Intake
+from webhook_launcher.web.refusals import Refusals
 from webhook_launcher.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Service:
     worker: Worker
     pollers: Sequence[Loop]
     workers: Sequence[Loop]
+    refusals: Refusals
 
     def start(self) -> None:
         """Start the loops, on a journal without claims but those of a service that goes on."""
@@ -99,19 +101,21 @@ class Service:
         self.connection.close()
 
 
-def build(settings: Settings, clock: Clock | None = None, opened: Journal | None = None) -> Service:
+def build(settings: Settings, clock: Clock | None = None, before: Service | None = None) -> Service:
     """Wire the service; starts nothing, touches neither engine nor network.
 
-    Opens the journal of the state directory, or works on the one that is `opened`.
+    Opens the journal of the state directory, or works on that of the service `before`, and goes on
+    with what it counted.
     """
     clock = clock or SystemClock()
     lanes = {name: workload.project.name for name, workload in settings.workloads.items()}
     pending = settings.limits.pending
     journal = (
-        opened.reconfigured(lanes, pending)
-        if opened
+        before.journal.reconfigured(lanes, pending)
+        if before
         else Journal(settings.state, lanes, limit=pending, key=settings.receipts)
     )
+    refusals = before.refusals if before else Refusals()
     registry, credentials = registry_of(settings, clock)
     tracker = Tracker(run_for_user, registry)
     connection = Connection(os.environ)
@@ -184,6 +188,7 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
             settings.limits.deliveries,
             settings.limits.refused,
             settings.limits.request,
+            refusals,
         ),
         Console(
             settings.admin_token,
@@ -198,10 +203,10 @@ def build(settings: Settings, clock: Clock | None = None, opened: Journal | None
             health.remarks,
         ),
         health,
-        partial(metrics, journal, (*workers, *pollers)),
+        partial(metrics, journal, (*workers, *pollers), settings, refusals),
         partial(may_send, settings.sources),
     )
-    return Service(settings, app, journal, registry, connection, worker, pollers, workers)
+    return Service(settings, app, journal, registry, connection, worker, pollers, workers, refusals)
 
 
 def _recorder(

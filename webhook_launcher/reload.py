@@ -146,7 +146,7 @@ class Running:
         except ConfigurationError as error:
             tell_refused(error)
             return
-        old, new = self._service, build(settings, opened=self._service.journal)
+        old, new = self._service, build(settings, before=self._service)
         self._service = new
         old.halt()
         self._retiring.append(old)

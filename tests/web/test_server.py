@@ -152,6 +152,7 @@ def test_a_request_that_is_not_whole_in_time_is_ended(tmp_path: Path) -> None:
             with served.connect() as connection:
                 connection.sendall(sent)
                 assert status(everything(connection)) == 408
+        assert refused(served)['source="hub",code="request-timeout"'] == "2"
 
 
 def test_more_connections_than_allowed_cost_those_that_wait_for_nothing(tmp_path: Path) -> None:
@@ -233,6 +234,7 @@ def test_a_source_over_its_limit_is_refused_unread(tmp_path: Path) -> None:
         with served.connect() as connection:
             connection.sendall(head("Content-Length: 60000"))
             assert status(everything(connection)) == 429
+        assert refused(served) == {'source="hub",code="too-many-deliveries"': "1"}
 
 
 def test_forged_deliveries_write_nothing_and_use_up_nothing(tmp_path: Path) -> None:
@@ -248,9 +250,21 @@ def test_forged_deliveries_write_nothing_and_use_up_nothing(tmp_path: Path) -> N
         assert found[-1].json()["code"] == "too-many-refused"
         assert int(found[-1].headers["Retry-After"]) >= 1
         assert kept(served) == before
+        counts = refused(served)
+        assert counts['source="ghcr",code="authentication"'] == "20"
+        assert counts['source="ghcr",code="too-many-refused"'] == "40"
         log = served.log.read_text()
         assert (log.count('"delivery refused"'), log.count('"many refused"')) == (20, 1)
         assert [honest(served).status_code for _ in range(5)] == [202] * 5
+
+
+def refused(served: Served) -> dict[str, str]:
+    """What `/metrics` counts, by its labels."""
+    text = requests.get(f"{served.url}/metrics", timeout=LONG).text
+    name = "webhook_launcher_refused_deliveries_total{"
+    lines = [line.removeprefix(name) for line in text.splitlines() if line.startswith(name)]
+    counts = dict(line.split("} ") for line in lines)
+    return {labels: count for labels, count in counts.items() if count != "0"}
 
 
 def kept(served: Served) -> tuple[int, int]:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import HTTPException, NotFound
 
 from webhook_launcher.core.source import Delivery
 from webhook_launcher.web.body import read_body
+from webhook_launcher.web.problems import of_http
 from webhook_launcher.web.reception import Arrival, Reception
 
 # In the WSGI environment once the launcher's own log tells of a request.
@@ -20,6 +21,12 @@ def blueprint(reception: Reception) -> Blueprint:
     @hooks.post("/hooks/<source>")
     @hooks.post("/hooks/<source>/<token>")
     def receive(source: str, token: str | None = None) -> Response:
+        try:
+            return received(source, token)
+        except HTTPException as error:
+            return reception.refused(source, of_http(error)).response()
+
+    def received(source: str, token: str | None) -> Response:
         configured = reception.intake.sources.get(source)
         if configured is None:
             raise NotFound(f"there is no source {source[:80]!a}")

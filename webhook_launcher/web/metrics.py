@@ -6,6 +6,7 @@ words, never anything of a request, and no secret.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from flask import Blueprint, Response
 
@@ -16,12 +17,13 @@ _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A gauge: what it says, the names of its labels, and its values by their values."""
+    """What it says, the names of its labels, and its values by their values."""
 
     name: str
     help: str
     labels: tuple[str, ...]
     values: Mapping[tuple[str, ...], float]
+    type: Literal["gauge", "counter"] = "gauge"
 
 
 def blueprint(gather: Callable[[], Iterable[Metric]]) -> Blueprint:
@@ -37,9 +39,14 @@ def blueprint(gather: Callable[[], Iterable[Metric]]) -> Blueprint:
 
 def _text(metric: Metric) -> str:
     name = _PREFIX + metric.name
-    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} gauge"]
+    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.type}"]
     for texts, value in metric.values.items():
         labels = zip(metric.labels, texts, strict=True)
         shown = ",".join(f'{label}="{text.translate(_ESCAPED)}"' for label, text in labels)
-        lines.append(f"{name}{{{shown}}} {value:g}" if shown else f"{name} {value:g}")
+        lines.append(f"{name}{{{shown}}} {_number(value)}" if shown else f"{name} {_number(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    """All of its digits: a time has ten before its point."""
+    return repr(float(value)).removesuffix(".0")

@@ -92,6 +92,18 @@ def of_error(error: LauncherError) -> Answer:
     return answer
 
 
+def of_http(error: HTTPException) -> Answer:
+    """The problem document of flask's own errors."""
+    status = error.code or _SERVER_FAULT
+    return document(
+        status,
+        error.name.lower().replace(" ", "-"),
+        error.name,
+        _detail(error),
+        _ADVICE.get(status, "Nothing was done; see docs/operations.md for the paths there are."),
+    )
+
+
 def of_fault(error: BaseException) -> Answer:
     """What is told of a fault of our own; the log has the rest."""
     _log.error("fault while answering", exc_info=error)
@@ -130,16 +142,7 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        status = error.code or _SERVER_FAULT
-        response = problem(
-            status,
-            error.name.lower().replace(" ", "-"),
-            error.name,
-            _detail(error),
-            _ADVICE.get(
-                status, "Nothing was done; see docs/operations.md for the paths there are."
-            ),
-        )
+        response = of_http(error).response()
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value

@@ -7,7 +7,7 @@ Nothing is decided here, and nothing of HTTP but statuses is known: `hooks` (fla
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
@@ -26,6 +26,7 @@ from webhook_launcher.core.source import KEY_LOOKUP, Delivery, Source
 from webhook_launcher.web.answer import Answer
 from webhook_launcher.web.pace import Pace
 from webhook_launcher.web.problems import document, of_error, of_fault
+from webhook_launcher.web.refusals import UNKNOWN, Refusals
 
 _log = logging.getLogger(__name__)
 # Where `api` answers what became of a delivery.
@@ -81,6 +82,7 @@ class Intake:
     an authentic delivery of theirs that is readable and cannot be used is answered 200.
     `record` keeps authentic deliveries for `replay`. `deliveries_per_minute` are of one source,
     `refused_per_minute` of one source and client. A request may take `request_seconds` to arrive.
+    `refusals` counts what is refused.
     """
 
     sources: Mapping[str, Source]
@@ -95,6 +97,7 @@ class Intake:
     deliveries_per_minute: int = 10_000
     refused_per_minute: int = 600
     request_seconds: float = 30.0
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,12 @@ class Reception:
         if not wait:
             return None
         self._count("source over its limit", source, client)
-        return _too_many(source, wait)
+        return self.refused(source.name, _too_many(source, wait))
+
+    def refused(self, source: str, answer: Answer) -> Answer:
+        """The answer, counted. Here go all answers that refuse a delivery, whoever made them."""
+        self.intake.refusals.add(source if source in self.intake.sources else UNKNOWN, answer)
+        return answer
 
     def receive(self, arrival: Arrival) -> Answer:
         """All of it; waits for the commit."""
@@ -166,16 +174,15 @@ class Reception:
         except EventError as error:
             return self._refuse(arrival, error, now)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the worker
-            return of_fault(error)
+            return self.refused(source.name, of_fault(error))
         self._pace.authentic(source.name)
         return Heard(event, wishes, None if wishes else reason, now)
 
     def answer(self, arrival: Arrival, heard: Heard, outcome: Outcome) -> Answer:
         """What the sender is told of the journal's outcome; also writes the line of the log."""
-        if isinstance(outcome, LauncherError):
-            return of_error(outcome)
         if isinstance(outcome, Exception):
-            return of_fault(outcome)
+            refusal = of_error(outcome) if isinstance(outcome, LauncherError) else of_fault(outcome)
+            return self.refused(arrival.source.name, refusal)
         _tell(
             logging.INFO,
             "delivery",
@@ -213,9 +220,9 @@ class Reception:
             self._record(arrival, now)
         elif wait := self._pace.refused(source.name, client):
             self._count("many refused", source, client)
-            return _too_many_refused(error, wait)
+            return self.refused(source.name, _too_many_refused(error, wait))
         _tell(logging.WARNING, "delivery refused", arrival, code=error.code, detail=str(error))
-        return of_error(error)
+        return self.refused(source.name, of_error(error))
 
     def _count(self, what: str, source: Source, client: str) -> None:
         """A flood must not fill the log: one line a minute, with how many it stands for."""

@@ -136,6 +136,9 @@ class IntakeWorker(GatheringWorker):
         """Answer without having read the rest."""
         request = conn.incoming.request
         assert request is not None  # noqa: S101 - it was at least admitted
+        named = _named(request)
+        if self.reception and named:
+            self.reception.refused(named[0], answer)
         conn.state = State.WORKING
         conn.closing = True
         said: Any = SimpleNamespace(status=str(answer.status), headers=[], sent=len(answer.body))
@@ -215,9 +218,15 @@ class IntakeWorker(GatheringWorker):
 
 def _hook(request: Request, reception: Reception) -> tuple[Source, str | None] | None:
     """The source and token of a delivery to a source that there is."""
+    named = _named(request)
+    source = reception.intake.sources.get(named[0]) if named else None
+    return (source, named[1]) if named and source else None
+
+
+def _named(request: Request) -> tuple[str, str | None] | None:
+    """The name of the source and the token of a delivery, as they stand in the path."""
     found = _HOOK.fullmatch(request.path or "") if request.method == "POST" else None
-    source = reception.intake.sources.get(found[1]) if found else None
-    return (source, found[2]) if found and source else None
+    return (found[1], found[2]) if found else None
 
 
 def _headers(request: Request) -> dict[str, str]:

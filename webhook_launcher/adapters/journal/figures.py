@@ -1,6 +1,7 @@
 """Numbers about the journal, for `/metrics`."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from webhook_launcher.adapters.journal.damage import NAME
@@ -20,6 +21,7 @@ SELECT workload, key AS step, value AS seconds FROM deployments
 JOIN json_each(deployments.record, '$.timings')
 WHERE seq IN (SELECT max(seq) FROM deployments WHERE status != 'in_progress' GROUP BY workload)
 """
+_ANSWERED = "SELECT name, found_at FROM workloads WHERE found_at IS NOT NULL"
 
 
 class Figures:
@@ -45,6 +47,12 @@ class Figures:
     def timings(self) -> Mapping[tuple[str, ...], float]:
         """Seconds by workload and step, of the last attempt of each workload that ended."""
         return self._read(_TIMINGS)
+
+    def answered(self) -> Mapping[str, datetime]:
+        """When a look was answered last, by workload; also of those that are gone."""
+        with self._database.reading() as connection:
+            rows = connection.execute(_ANSWERED).fetchall()
+        return {row["name"]: datetime.fromisoformat(row["found_at"]) for row in rows}
 
     def sizes(self) -> Mapping[tuple[str, ...], float]:
         """Bytes of the file and of its WAL."""
