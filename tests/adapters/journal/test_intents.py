@@ -163,6 +163,38 @@ class TestClaiming:
         journal.intents.settle(asked, Status.SUCCESS)
         assert claim(journal, 60).id == looked.id
 
+    def test_is_in_order_whether_postponed_before_or_not(self, journal: Journal) -> None:
+        """What was tried before and is due again does not go behind what came later."""
+        asked = [ask(journal, look(name)) for name in ("api", "web", "blog")]
+        first = claim(journal)
+        journal.intents.postpone(first, later(10), code="registry-unavailable", detail="down")
+        claimed = [claim(journal, 10).id for _ in asked]
+        assert claimed == [one.id for one in asked]
+
+    def test_costs_no_more_when_many_wait_for_a_registry(self, state: Path) -> None:
+        """Deliveries wait for it: with 1,000 workloads postponed it took 35 ms.
+
+        Told by the steps of SQLite's machine, which no load of the host changes.
+        """
+        lanes = {f"w{number}": f"w{number}" for number in range(2000)}
+        journal = Journal(state, lanes)
+        steps: list[int] = []
+
+        def cost(waiting: int) -> int:
+            wishes = [look(name) for name in list(lanes)[:waiting]]
+            journal.intents.enqueue(wishes, NOW, later(60))
+            steps.clear()
+            journal._database._connection.set_progress_handler(lambda: steps.append(1), 10)
+            assert journal.intents.claim(NOW) is None
+            assert journal.intents.next_due(NOW) == later(60)
+            journal._database._connection.set_progress_handler(None, 0)
+            return len(steps)
+
+        few = cost(20)
+        assert few > 0
+        assert cost(2000) <= few + 5
+        journal.close()
+
 
 class TestPausing:
     def test_holds_what_nobody_asked_for_by_name(self, journal: Journal) -> None:

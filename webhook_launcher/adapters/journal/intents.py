@@ -13,10 +13,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from webhook_launcher.adapters.journal.additions import Additions, pause_after
+from webhook_launcher.adapters.journal.claims import next_claim
 from webhook_launcher.adapters.journal.database import Database, written
 from webhook_launcher.adapters.journal.rows import intent_of, time_text
 from webhook_launcher.core.errors import NotRipeError
-from webhook_launcher.core.model import LONGEST_WAIT, Action, Intent, Status, Trust, Wish
+from webhook_launcher.core.model import Intent, Status, Wish
 
 SCHEMA = """
 CREATE TABLE intents (
@@ -41,6 +42,7 @@ CREATE INDEX intents_by_status ON intents (status, seq);
 CREATE INDEX intents_by_workload ON intents (workload, status);
 CREATE INDEX intents_by_age ON intents (created_at);
 CREATE INDEX intents_by_delivery ON intents (delivery);
+CREATE INDEX intents_due ON intents (not_before, seq) WHERE status = 'queued';
 """
 
 
@@ -88,35 +90,15 @@ class Intents:
         explicit wish, also for one that was postponed, or the older one would end up running.
         """
         with self._database.transaction() as connection:
-            claimed = connection.execute(
-                "SELECT workload, lane FROM intents WHERE status = 'in_progress'"
-            ).fetchall()
-            taken = {row["lane"] for row in claimed}
-            at_work = {row["workload"] for row in claimed}
-            rows = connection.execute(
-                "SELECT i.*, coalesce(w.paused, 0) AS paused, EXISTS (SELECT 1 FROM deployments d "
-                "WHERE d.workload = i.workload AND d.status = 'in_progress') AS begun "
-                "FROM intents i LEFT JOIN workloads w ON w.name = i.workload "
-                "WHERE i.status = 'queued' ORDER BY i.seq",
+            intent = next_claim(connection, self._lanes, now)
+            if intent is None:
+                return None
+            connection.execute(
+                "UPDATE intents SET status = 'in_progress', lane = ?, attempts = attempts + 1 "
+                "WHERE id = ?",
+                (self._lanes[intent.workload], intent.id),
             )
-            asked_for: set[str] = set()  # workloads with an older explicit wish
-            for row in rows:
-                intent = intent_of(row)
-                lane = self._lanes.get(intent.workload)
-                held = row["paused"] and not row["begun"] and not _by_operator(intent)
-                behind = intent.wish.action is Action.CHECK and intent.workload in asked_for
-                if intent.wish.explicit:
-                    asked_for.add(intent.workload)
-                busy = lane in taken or intent.workload in at_work
-                if lane is None or busy or held or behind or not _is_due(intent, now):
-                    continue
-                connection.execute(
-                    "UPDATE intents SET status = 'in_progress', lane = ?, attempts = attempts + 1 "
-                    "WHERE id = ?",
-                    (lane, intent.id),
-                )
-                return replace(intent, status=Status.IN_PROGRESS, attempts=intent.attempts + 1)
-        return None
+        return replace(intent, status=Status.IN_PROGRESS, attempts=intent.attempts + 1)
 
     @written
     def settle(
@@ -238,7 +220,7 @@ class Intents:
         """
         with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT min(not_before) AS due FROM intents "
+                "SELECT min(not_before) AS due FROM intents INDEXED BY intents_due "
                 "WHERE status = 'queued' AND not_before > ?",
                 (time_text(now),),
             ).fetchone()
@@ -280,17 +262,3 @@ def _queued(
         (workload, after),
     ).fetchall()
     return [intent_of(row) for row in rows]
-
-
-def _by_operator(intent: Intent) -> bool:
-    return intent.wish.origin.trust is Trust.OPERATOR and intent.wish.explicit
-
-
-def _is_due(intent: Intent, now: datetime) -> bool:
-    """Nobody postpones for longer than LONGEST_WAIT: what seems to, the clock was set back on.
-
-    What ripens does wait longer, by the same clock by which its age is told.
-    """
-    if intent.not_before is None or intent.not_before <= now:
-        return True
-    return intent.code != NotRipeError.code and intent.not_before > now + LONGEST_WAIT
