@@ -9,6 +9,7 @@ from tests.world import SIGNED, WEB, A, B, C, World
 from webhook_launcher.core.errors import EngineUnavailableError, RegistryUnavailableError
 from webhook_launcher.core.model import Status
 from webhook_launcher.core.policies import MinimumAge
+from webhook_launcher.core.retention import Retention
 
 STEPS = pytest.mark.parametrize("hours", [-1.0, 1.0])
 # The longest pause between two tries, and a little.
@@ -116,7 +117,7 @@ def test_what_is_kept_is_not_forgotten_by_the_step(hours: float, world: World) -
     world.push(A)
     world.work()
     world.clock.step(hours)
-    world.journal.prune(world.clock.now())
+    world.journal.prune(world.clock.now(), Retention())
     assert world.history()
     assert world.current() == A
 

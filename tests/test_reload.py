@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.attempt import Outcome
 from webhook_launcher.config import Settings, load
 from webhook_launcher.core.errors import JournalDamagedError, JournalError
-from webhook_launcher.core.model import Action, Intent, Origin, Status, Trust, Wish
+from webhook_launcher.core.model import Action, Event, Intent, Origin, Status, Trust, Wish
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.launcher import Launcher
 from webhook_launcher.placement import Placement
@@ -228,6 +228,18 @@ def test_no_project_has_two_deployments_across_a_reload(stage: Stage) -> None:
     until(lambda: {stage.status(intent) for intent in ended} == {Status.SUCCESS})
     under = {(workload.name, workload.project.name) for workload in stage.deploying[2:]}
     assert under == {("web", "elsewhere"), ("site", "web")}
+
+
+def test_another_retention_is_kept_to_at_once(stage: Stage) -> None:
+    """Whoever has a disk that fills up asks for it, and does not want to wait for a restart."""
+    before = datetime.now(UTC) - timedelta(days=10)
+    event = Event("hub", Trust.TOKEN, "ten-days-old")
+    old = stage.running.journal.deliveries.accept(event, [], "nothing to do", before)
+    stage.reload({"parallel": 3})
+    until(lambda: not stage.running.retiring)
+    assert stage.running.journal.deliveries.get(old.id) is not None
+    stage.reload({"journal": {"keep": {"deliveries": {"age": "9d"}}}})
+    until(lambda: stage.running.journal.deliveries.get(old.id) is None)
 
 
 def test_what_waits_for_a_removed_workload_ends(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from webhook_launcher.adapters.tracker import Tracker
 from webhook_launcher.admission import Admission
 from webhook_launcher.config import Recording, Settings
 from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.retention import Retention
 from webhook_launcher.core.source import Delivery, Source
 from webhook_launcher.gate import Gate
 from webhook_launcher.launcher import Launcher
@@ -48,7 +49,7 @@ from webhook_launcher.worker import Worker
 _log = logging.getLogger(__name__)
 # As many registries may hang at the same time without holding up the looks at all others.
 _POLLERS = 4
-_PRUNE_EVERY = 600.0
+_PRUNE_EVERY = 60.0
 
 
 @dataclass
@@ -162,7 +163,7 @@ def build(settings: Settings, clock: Clock | None = None, before: Service | None
     prerequisites = Prerequisites(engine, compose)
     pollers = [
         *(Loop(f"poller-{number}", poller.step) for number in range(_POLLERS)),
-        Loop("pruner", _pruner(journal, clock)),
+        Loop("pruner", _pruner(journal, settings.retention, clock)),
         Loop("placement", placement.step),
         Loop("prerequisites", prerequisites.step),
     ]
@@ -226,9 +227,9 @@ def _recorder(
     return record
 
 
-def _pruner(journal: Journal, clock: Clock) -> Callable[[], float]:
+def _pruner(journal: Journal, retention: Retention, clock: Clock) -> Callable[[], float]:
     def step() -> float:
-        journal.prune(clock.now())
+        journal.prune(clock.now(), retention)
         return _PRUNE_EVERY
 
     return step

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,14 @@ def test_every_pin_must_hold(change: dict[str, Any]) -> None:
     """A fork, another workflow, a pull request: each has a genuine token of GitHub."""
     with pytest.raises(AuthenticationError):
         receive(sent(**change), SOURCE, NOW)
+
+
+def test_a_token_that_lasts_for_a_month_is_good_for_a_day() -> None:
+    """GitLab's last as long as the job may; a `jti` is not remembered for ever."""
+    lasting, day = sent(iat=SECONDS, exp=SECONDS + 30 * 86400), timedelta(days=1)
+    assert receive(lasting, SOURCE, NOW + day + timedelta(seconds=60)).mentions
+    with pytest.raises(AuthenticationError, match="issued more than a day ago"):
+        receive(lasting, SOURCE, NOW + day + timedelta(seconds=61))
 
 
 def test_the_text_of_sub_does_not_matter() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section, read_yaml
+from webhook_launcher.config.journal import read_retention
 from webhook_launcher.config.secret import is_given, read_secret, read_token
 from webhook_launcher.config.settings import Limits, Recording, RegistryAccess, Settings
 from webhook_launcher.config.sources import read_source
@@ -57,6 +58,10 @@ def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
     problems: list[Problem] = []
     top = Section(read_yaml(text, problems), "", problems, path.absolute().parent)
     poll = read_poll(top, PollSettings())
+    sources = _sources(top, kinds)
+    workloads = {
+        name: read_workload(section, name, poll) for name, section in top.sections("workloads")
+    }
     settings = Settings(
         path=path.absolute(),
         state=top.take("state", values.path_from(top.base), _STATE),
@@ -66,10 +71,9 @@ def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
         limits=_limits(top),
         admin_token=_admin(top),
         registries=_registries(top),
-        sources=_sources(top, kinds),
-        workloads={
-            name: read_workload(section, name, poll) for name, section in top.sections("workloads")
-        },
+        sources=sources,
+        workloads=workloads,
+        retention=read_retention(top, sources, workloads, kinds),
         record=_recording(top),
         receipts=_receipts_key(top),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from webhook_launcher.core.dsse import PrivateKey
+from webhook_launcher.core.retention import Retention
 from webhook_launcher.core.source import Source
 from webhook_launcher.core.workload import PollSettings, Workload
 
@@ -57,6 +58,7 @@ class Settings:
     registries: Mapping[str, RegistryAccess]
     sources: Mapping[str, Source]
     workloads: Mapping[str, Workload]
+    retention: Retention = field(default_factory=Retention)
     record: Recording | None = None
     # What signs receipts; None: the state directory's own key.
     receipts: PrivateKey | None = field(default=None, repr=False)

@@ -9,10 +9,10 @@ from typing import Any
 from webhook_launcher.config import values
 from webhook_launcher.config.document import Section
 from webhook_launcher.config.secret import is_given, read_keys, read_secrets, read_tokens
+from webhook_launcher.core.retention import LONGEST_TOLERANCE
 from webhook_launcher.core.source import Kind, Source
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
-_LONGEST_TOLERANCE = 86400.0
 _WAYS = {
     "secrets": ("secret_file", ("secret", "secrets")),
     "tokens": ("token_file", ("token", "tokens")),
@@ -69,7 +69,7 @@ def _header(value: Any) -> str:
 def _tolerance(value: Any) -> float:
     """Far below the time for which delivery ids are remembered, or a replay could outlive them."""
     seconds = values.duration(value)
-    if seconds > _LONGEST_TOLERANCE:
+    if seconds > LONGEST_TOLERANCE.total_seconds():
         raise ValueError("must be at most 1d: for so long a captured event could be sent again")
     return seconds
 

@@ -122,6 +122,9 @@ class Kind:
     `jwks` says where the key set of a source's tokens is (a URL or a path), `certificates` that
     its deliveries name the certificate that signed them: both need a KeyLookup.
     `deploys` marks the kinds whose events are deploy events.
+    `replayable` is for how long after its first acceptance a signed delivery would be accepted
+    again, if nobody remembered its id; at most `retention.LONGEST_REPLAY`. A signed time may be
+    ahead of our clock as well. Where no time is signed, no memory is long enough.
     """
 
     name: str
@@ -139,3 +142,4 @@ class Kind:
     check: Callable[[frozenset[str]], Mapping[str, str]] = lambda _: {}
     handshake_origins: frozenset[str] = frozenset()
     deploys: bool = False
+    replayable: Callable[[Source], timedelta] = lambda source: 2 * source.tolerance

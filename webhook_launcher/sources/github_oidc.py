@@ -17,7 +17,7 @@ from typing import Any
 from webhook_launcher.core.errors import AuthenticationError
 from webhook_launcher.core.model import Trust
 from webhook_launcher.core.source import Delivery, Kind, Proof, Source, Statement
-from webhook_launcher.sources.base.bearer import bearer_claims, issued_at
+from webhook_launcher.sources.base.bearer import LEEWAY, LONGEST_AGE, bearer_claims, issued_at
 from webhook_launcher.sources.base.body import body_hash, delivery_id, label, read_fields
 from webhook_launcher.sources.base.deploy_event import read_deploy_event
 
@@ -146,4 +146,5 @@ KIND = Kind(
     required_options=frozenset({"identity"}),
     jwks=_key_set,
     deploys=True,
+    replayable=lambda _: LONGEST_AGE + 2 * LEEWAY,
 )

@@ -155,4 +155,5 @@ KIND = Kind(
     options={"topics": _topics},
     required_options=frozenset({"topics"}),
     certificates=True,
+    replayable=lambda source: source.tolerance + _MAX_AGE,
 )

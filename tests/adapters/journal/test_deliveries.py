@@ -8,6 +8,7 @@ from tests.adapters.journal.words import NOW, accept, attempt, deploy, event, la
 from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.core.errors import QueueFullError
 from webhook_launcher.core.model import Status
+from webhook_launcher.core.retention import Retention
 
 
 def test_an_accepted_delivery_is_there_after_a_restart(state: Path, journal: Journal) -> None:
@@ -104,9 +105,9 @@ class TestPruning:
         recent = journal.deliveries.accept(
             event("recent"), [look("api")], None, later(timedelta(days=20).total_seconds())
         )
-        journal.prune(NOW + timedelta(days=29))
+        journal.prune(NOW + timedelta(days=29), Retention())
         assert journal.deliveries.get(old.id) is not None
-        journal.prune(NOW + timedelta(days=31))
+        journal.prune(NOW + timedelta(days=31), Retention())
         assert journal.deliveries.get(old.id) is None
         assert journal.intents.get(claimed.id) is None
         assert journal.deliveries.get(recent.id) == recent
@@ -116,6 +117,6 @@ class TestPruning:
         accepted = accept(journal, "old", look(), look("api"))
         journal.intents.claim(NOW)
         journal.deployments.begin(attempt())
-        journal.prune(NOW + timedelta(days=400))
+        journal.prune(NOW + timedelta(days=400), Retention())
         assert all(now_is(journal, intent).id for intent in accepted.intents)
         assert journal.deployments.get("d1") is not None

@@ -21,6 +21,7 @@ from webhook_launcher.core.dsse import PrivateKey, claimed
 from webhook_launcher.core.errors import BrokenChainError, JournalError
 from webhook_launcher.core.model import Deployment, Status
 from webhook_launcher.core.receipts import Head, verify
+from webhook_launcher.core.retention import Retention
 
 
 def ended(deployment: Deployment, status: Status = Status.SUCCESS) -> Deployment:
@@ -95,7 +96,7 @@ class TestChain:
             connection.execute("UPDATE sqlite_sequence SET seq = 20000")
         for number in range(2, 22):  # the newest 20 of a workload stay in any case
             deployed(journal, f"d{number}")
-        journal.prune(later(10**8))
+        journal.prune(later(10**8), Retention())
         assert journal.deployments.get("d1") is None
         assert len(said(journal)) == 21
         assert whole(journal)

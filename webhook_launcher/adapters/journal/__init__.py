@@ -7,7 +7,7 @@ nothing to rebuild after a crash but the claims of the process that died.
 import copy
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from webhook_launcher.adapters.journal import (
@@ -29,46 +29,17 @@ from webhook_launcher.adapters.journal.intents import Intents
 from webhook_launcher.adapters.journal.probe import Probe
 from webhook_launcher.adapters.journal.receipt_key import check_keys, public_keys, signing_key
 from webhook_launcher.adapters.journal.receipts import Receipts, kept_receipts
-from webhook_launcher.adapters.journal.rows import time_text
+from webhook_launcher.adapters.journal.retention import forget
+from webhook_launcher.adapters.journal.room import Room
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.dsse import PrivateKey
 from webhook_launcher.core.errors import JournalDamagedError
+from webhook_launcher.core.retention import Retention
 
 __all__ = ["Accepted", "Journal", "check_keys", "kept_receipts", "public_keys"]
 
 # Every module that owns tables; see `schema`.
 TABLES = (deliveries, intents, deployments, workloads, evidence, receipts, probe)
-
-# Longer than any sender in the facts keeps redelivering (Pub/Sub: 7 days).
-_KEEP_DELIVERIES = timedelta(days=30)
-# Whatever their age: a flood must not fill the disk.
-_MOST_DELIVERIES = 100_000
-_MOST_DEPLOYMENTS = 10_000
-# However many others have: the current and the previous release are among them.
-_KEEP_OF_EACH = 20
-_PRUNE = (
-    """
-    DELETE FROM deliveries WHERE (
-        received_at < :horizon OR rowid <= (SELECT max(rowid) FROM deliveries) - :deliveries
-    ) AND NOT EXISTS (
-        SELECT 1 FROM intents WHERE intents.delivery = deliveries.id
-        AND intents.status IN ('queued', 'in_progress')
-    )
-    """,
-    """
-    DELETE FROM intents WHERE status NOT IN ('queued', 'in_progress') AND (
-        created_at < :horizon OR seq <= (SELECT max(seq) FROM intents) - :deliveries
-    )
-    """,
-    """
-    DELETE FROM deployments WHERE status != 'in_progress'
-    AND seq <= (SELECT max(seq) FROM deployments) - :deployments
-    AND (
-        SELECT count(*) FROM deployments AS newer
-        WHERE newer.workload = deployments.workload AND newer.seq > deployments.seq
-    ) >= :each
-    """,
-)
 
 
 def _random_id() -> str:
@@ -95,6 +66,7 @@ class Journal:
         self._database = Database(state, [table.SCHEMA for table in TABLES])
         self._state = state
         self._probe = Probe(self._database)
+        self._room = Room(self._database, state)
         self.figures = Figures(self._database, state)
         self.new_id = new_id
         self.workloads = Workloads(self._database)
@@ -143,24 +115,13 @@ class Journal:
             raise JournalDamagedError(f"the journal is damaged: {self.damage}")
         self._probe.ask()
 
-    def prune(self, now: datetime) -> None:
-        """Forget what is older than any redelivery, and all but the newest deployments.
+    def prune(self, now: datetime, retention: Retention) -> None:
+        """Forget what retention does not ask for, and give the room back to the disk.
 
-        What is open stays, and so do the newest deliveries and deployments of each source and
-        workload; what that frees goes back to the disk.
+        In portions: whoever brings a delivery meanwhile waits for one of them at most.
         """
-        with self._database.transaction() as connection:
-            for statement in _PRUNE:
-                connection.execute(
-                    statement,
-                    {
-                        "horizon": time_text(now - _KEEP_DELIVERIES),
-                        "deliveries": _MOST_DELIVERIES,
-                        "deployments": _MOST_DEPLOYMENTS,
-                        "each": _KEEP_OF_EACH,
-                    },
-                )
-        self._database.shrink()
+        forget(self._database, now, retention)
+        self._room.give_back()
 
     def close(self) -> None:
         """Close the file and release the state directory."""

@@ -36,6 +36,8 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 FILE = NAME
+# Bytes. More than the WAL has without a reader: it is not cut and written anew all the time.
+_WAL_LEFT = 16 * 1024**2
 _BROKEN = "a part of this change failed before, so all of it was undone"
 
 
@@ -114,29 +116,32 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A consistent look, without a write lock."""
-        with self._mutex:
-            try:
-                yield self._connection
-            except sqlite3.Error as error:
-                raise self._failure("read", error) from error
+        with self._mutex, self._telling("read"):
+            yield self._connection
 
     @property
     def damage(self) -> str | None:
         """What was found to be damaged in use: this file should get no more commits."""
         return self._damage
 
-    def shrink(self) -> None:
-        """Give free pages back to the disk, and fold the WAL if nobody else reads."""
-        with self._mutex:
+    def vacuum(self, pages: int) -> bool:
+        """Give so many free pages back to the disk; False when there are no more."""
+        with self._mutex, self._telling("written"):
+            [free] = self._connection.execute("PRAGMA freelist_count").fetchone()
+            if free:
+                # `execute` would stop after one: the statement gives rows without columns.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({pages});")
+            return bool(free > pages)
+
+    def fold(self) -> bool:
+        """Write the WAL into the file and empty it; False when somebody else reads or writes."""
+        with self._mutex, self._telling("written"):
+            self._connection.execute("PRAGMA busy_timeout = 0")
             try:
-                # `execute` would stop after one page: the statement gives rows without columns.
-                self._connection.executescript("PRAGMA incremental_vacuum;")
-                self._connection.execute("PRAGMA busy_timeout = 0")
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            except sqlite3.Error as error:
-                raise self._failure("written", error) from error
+                row = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 self._connection.execute("PRAGMA busy_timeout = 5000")
+            return not row[0]
 
     def examine(self) -> None:
         """After a failure, look whether it is damage: of a bad header, SQLite says "full".
@@ -172,6 +177,13 @@ class Database:
                 yield
             finally:
                 self._whole = 1
+
+    @contextmanager
+    def _telling(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._failure(what, error) from error
 
     def _failure(self, what: str, error: sqlite3.Error) -> JournalError:
         if not is_damage(error):
@@ -244,6 +256,8 @@ def _connect(state: Path, tables: Sequence[str]) -> sqlite3.Connection:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        # What a reader made it grow to is given back as soon as it begins at its start again.
+        connection.execute(f"PRAGMA journal_size_limit={_WAL_LEFT}")
         bring_up_to_date(connection, tables)
     except BaseException:
         connection.close()

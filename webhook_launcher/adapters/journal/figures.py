@@ -57,7 +57,7 @@ class Figures:
     def sizes(self) -> Mapping[tuple[str, ...], float]:
         """Bytes of the file and of its WAL."""
         files = {"journal": self._state / NAME, "wal": self._state / f"{NAME}-wal"}
-        return {(name,): _size(path) for name, path in files.items()}
+        return {(name,): size_of(path) for name, path in files.items()}
 
     def _read(self, query: str) -> dict[tuple[str, ...], float]:
         with self._database.reading() as connection:
@@ -65,7 +65,8 @@ class Figures:
         return {tuple(map(str, labels)): float(value) for *labels, value in rows}
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes; 0 when there is no such file."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

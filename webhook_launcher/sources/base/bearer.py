@@ -14,13 +14,17 @@ import jwt
 
 from webhook_launcher.core import strict_json
 from webhook_launcher.core.errors import AuthenticationError
+from webhook_launcher.core.retention import LONGEST_TOLERANCE
 from webhook_launcher.core.source import Delivery, Source
 from webhook_launcher.sources.base.credentials import key_named
 
 # GitHub's tokens have about 2 KiB, Google's one.
 _MAX_TOKEN = 8192
 # Clocks differ; lifetimes are five minutes (GitHub) to an hour (Google).
-_LEEWAY = timedelta(seconds=60)
+LEEWAY = timedelta(seconds=60)
+# GitLab's are good until the job's timeout, which may be a month. A `jti` is not remembered for
+# ever, so a token is not good for ever either.
+LONGEST_AGE = LONGEST_TOLERANCE
 _LAST_SECOND = 253402300799  # of the year 9999: later ones are no datetime
 
 
@@ -94,8 +98,10 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
         # `type`, not `isinstance`: true is an int in Python.
         if type(value) is not int or not 0 <= value <= _LAST_SECOND:
             raise AuthenticationError("the token's times are not seconds")
-    here, leeway = now.timestamp(), _LEEWAY.total_seconds()
+    here, leeway = now.timestamp(), LEEWAY.total_seconds()
     if here > seconds["exp"] + leeway:
         raise AuthenticationError("the token has expired")
     if here < max(seconds["iat"], seconds["nbf"]) - leeway:
         raise AuthenticationError("the token is not valid yet")
+    if here > seconds["iat"] + LONGEST_AGE.total_seconds() + leeway:
+        raise AuthenticationError("the token was issued more than a day ago")
