@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 IMAGE = webhook-launcher:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive bench-flood soak crash fuzz image clean
+.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive bench-flood bench-journal soak crash fuzz image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ crash: venv ## kill it everywhere, and what it needs; FULL=1 SEED=1 for all of i
 
 bench-flood: venv ## what an honest sender gets during floods; SHARE=0.1 for a tenth of each
 	$(BIN)/python dev/bench_flood.py $(if $(SHARE),--share $(SHARE))
+
+bench-journal: venv ## claims, a WAL that is held open, forgetting; SHARE=0.1 for a tenth of it
+	$(BIN)/python dev/bench_journal.py $(if $(SHARE),--share $(SHARE))
 
 SECONDS ?= 60
 HARNESSES := deliveries values edge
