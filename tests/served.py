@@ -79,8 +79,12 @@ class Served:
 
     def worker(self) -> int:
         """The process id of gunicorn's worker."""
+        return self.workers()[0]
+
+    def workers(self) -> list[int]:
+        """None while gunicorn starts another one."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return int(children.read_text().split()[0])
+        return [int(child) for child in children.read_text().split()]
 
     def kill(self) -> None:
         """As a power cut does: master and worker are gone at once."""

@@ -319,7 +319,7 @@ def test_nobody_there_is_an_error_with_advice(command: Command, remote: Remote) 
     ended = command("status", *argv)
     assert ended.status == 1
     assert ended.err.splitlines() == [
-        "error: 127.0.0.1:1: no usable answer from a launcher (ConnectionError)",
+        "error: the launcher at 127.0.0.1:1 cannot be reached: connection refused",
         "  -> Check that `webhook-launcher serve` runs and that --url is its address.",
     ]
 

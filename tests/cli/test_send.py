@@ -190,7 +190,7 @@ def test_nobody_there_is_3(command: Command, remote: Remote) -> None:
     argv = ["--url", "http://127.0.0.1:1/hooks/ci/canary-token", "--key-file", str(remote.key)]
     ended = command("send", *argv, "--workload", "web", "--retries", "0")
     assert ended.status == 3
-    assert "127.0.0.1:1: no usable answer" in ended.err
+    assert "the launcher at 127.0.0.1:1 cannot be reached: connection refused" in ended.err
     assert "canary" not in ended.err + ended.out
 
 

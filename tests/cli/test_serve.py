@@ -1,11 +1,13 @@
 """`serve`: our code under the real gunicorn, without an engine; above all, what it logs."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,62 @@ def test_a_second_launcher_refuses_to_start(
     told = capsys.readouterr().err
     assert "another launcher uses the state directory" in told
     assert "  -> End the other launcher" in told
+
+
+@contextmanager
+def listening() -> Iterator[int]:
+    """Another program; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+def configured(tmp_path: Path, listen: str) -> Path:
+    """A good configuration that listens there."""
+    config = tmp_path / "config.yml"
+    config.write_text(json.dumps(changed(CONFIGURATION, {"listen": listen})))
+    return config
+
+
+def test_a_port_that_is_taken_is_said_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """gunicorn tries for five seconds, in its own words, and names no way out."""
+    with listening() as port:
+        config = configured(tmp_path, f"127.0.0.1:{port}")
+        began = time.monotonic()
+        assert run(["serve", "--config", str(config)]) == 1
+        assert time.monotonic() - began < 4
+        assert capsys.readouterr().err.splitlines() == [
+            f"error: cannot listen on 127.0.0.1:{port}: another program listens there",
+            f"  -> End it (`ss -ltnp 'sport = :{port}'` shows which it is), or change `listen` "
+            "in the configuration.",
+        ]
+        assert run(["serve", "--config", str(config), "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["code"] == "cannot-listen"
+
+
+def test_an_address_of_another_host_is_said_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """192.0.2.0/24 is nobody's (RFC 5737)."""
+    config = configured(tmp_path, "192.0.2.7:18080")
+    assert run(["serve", "--config", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert "cannot listen on 192.0.2.7:18080: cannot assign requested address" in told
+    assert "  -> Give `listen` an address of this host" in told
+
+
+def test_a_socket_that_systemd_passes_on_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With socket activation systemd listens there itself, for us."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, argv: started.append(argv))
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LAUNCHER_CONFIG", "put back afterwards")
+    with listening() as port:
+        run(["serve", "--config", str(configured(tmp_path, f"127.0.0.1:{port}"))])
+    assert len(started) == 1
 
 
 def test_sigterm_stops_it_and_frees_the_state(served: Served) -> None:

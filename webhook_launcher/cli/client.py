@@ -1,6 +1,7 @@
 """A small client of the launcher's own HTTP interface."""
 
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -8,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+from webhook_launcher.core.causes import causes, in_words, system_error
 from webhook_launcher.core.errors import LauncherError
 
 _TIMEOUT = (5, 30)
@@ -120,8 +122,29 @@ class Client:
                 method, url, timeout=_TIMEOUT, allow_redirects=False, **options
             )
         except (requests.RequestException, ValueError) as error:
-            # The class only: the text of a requests error quotes the URL, which may end in a token.
-            raise self.unusable(type(error).__name__) from None
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: Exception) -> UnreachableError:
+        """Never the text of requests' error: it quotes the URL, which may end in a token."""
+        chain = causes(error)
+        said = system_error(error)
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
+            return UnreachableError(
+                f"the certificate of {self._shown} is not trusted",
+                advice="Name the launcher in --url as its certificate does, or have its authority "
+                "trusted (REQUESTS_CA_BUNDLE).",
+            )
+        if any(isinstance(cause, ssl.SSLError) for cause in chain):
+            return UnreachableError(
+                f"{self._shown} does not speak TLS with us",
+                advice="For a launcher without a TLS proxy, --url begins with http://.",
+            )
+        if any(isinstance(cause, TimeoutError | requests.Timeout) for cause in chain):
+            return UnreachableError(f"the launcher at {self._shown} does not answer in time")
+        if said is not None:
+            words = in_words(error, otherwise="")
+            return UnreachableError(f"the launcher at {self._shown} cannot be reached: {words}")
+        return self.unusable("it breaks the connection or speaks no HTTP")
 
     def _told(self, response: requests.Response) -> dict[str, Any]:
         """The JSON object of an answer; RefusedError when it is a problem."""

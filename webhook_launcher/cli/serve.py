@@ -1,8 +1,10 @@
 """`serve` and `check`."""
 
 import argparse
+import errno
 import fcntl
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,17 @@ from webhook_launcher.adapters.journal import check_keys
 from webhook_launcher.cli import output
 from webhook_launcher.cli.options import path_of, settings_of, with_config
 from webhook_launcher.config import PATH_VARIABLE
-from webhook_launcher.core.errors import JournalError, StateLockedError
+from webhook_launcher.core.causes import in_words
+from webhook_launcher.core.errors import JournalError, LauncherError, StateLockedError
+
+
+class AddressError(LauncherError):
+    """The launcher cannot listen where it should."""
+
+    code = "cannot-listen"
+    default_advice = (
+        "Give `listen` an address of this host, and a port from 1024 on unless it runs as root."
+    )
 
 
 def add(commands: Any) -> None:
@@ -27,6 +39,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     _refuse_second(settings.state)
     check_keys(settings.state, settings.receipts)
+    _refuse_taken(*settings.listen)
     os.environ[PATH_VARIABLE] = str(path_of(arguments).absolute())
     argv = [sys.executable, "-m", "gunicorn", "--config", "python:webhook_launcher.serving"]
     sys.stdout.flush()
@@ -46,6 +59,25 @@ def _refuse_second(state: Path) -> None:
         raise StateLockedError(f"another launcher uses the state directory {state}") from None
     finally:
         os.close(lock)
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """The same for the address: gunicorn would try for five seconds, and say it in its own way."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        return  # systemd listens there, and passes the socket on
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise AddressError(
+                    f"cannot listen on {address}: another program listens there",
+                    advice=f"End it (`ss -ltnp 'sport = :{port}'` shows which it is), or change "
+                    "`listen` in the configuration.",
+                ) from error
+            raise AddressError(f"cannot listen on {address}: {in_words(error, '')}") from error
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -254,6 +254,22 @@ def test_a_missing_compose_says_what_to_install(bench: Bench) -> None:
     assert "2.21" in raised.value.advice()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "docker: unknown command: docker compose\n\nRun 'docker --help' for more information\n",
+        "docker: 'compose' is not a docker command.\nSee 'docker --help'\n",
+    ],
+)
+def test_a_docker_without_the_plugin_is_said(tmp_path: Path, said: str) -> None:
+    """Its last line is no reason: it says where to read about docker."""
+    ended = Finished(125, b"", said.encode())
+    compose = Compose(lambda *_, **__: ended, tmp_path, {})
+    with pytest.raises(ComposeError, match="docker has no Compose plugin") as raised:
+        compose.version()
+    assert "Install the Docker Compose plugin" in raised.value.advice()
+
+
 def test_a_compose_that_is_too_old_is_refused(bench: Bench) -> None:
     """Better at the start than by an unknown option in the middle of a deployment."""
     bench.run.version = b"2.17.2\n"

@@ -25,6 +25,8 @@ _CONFIG_TIMEOUT = 60.0
 # Stop grace periods of several containers, one after the other, must fit.
 _UP_TIMEOUT = 600.0
 _TOLD = 400
+# What the docker CLI says of a command that it has no plugin for, new and old.
+_ABSENT = ("unknown command: docker compose", "'compose' is not a docker command")
 _INSTALL = "Install the Docker Compose plugin, version {}.{} or newer.".format(*MINIMUM_VERSION)
 # What `config` prints of a project is longer than what people read: services, not lines, bound it.
 _MAX_MODEL = 16 * 1024 * 1024
@@ -262,8 +264,11 @@ class Compose:
             shown = f"$ {shlex.join(argv)}\n{error.output}"
             raise ComposeError(str(error), output=shown) from error
         if finished.status != 0:
+            errors = finished.errors.decode("utf-8", "replace").strip()
+            if any(words in errors for words in _ABSENT):
+                raise ComposeError("docker has no Compose plugin", advice=_INSTALL)
             # The lines before the last are compose's progress.
-            said = finished.errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            said = errors.rpartition("\n")[2]
             raise ComposeError(
                 f"compose exited with status {finished.status}: {said[-_TOLD:]}",
                 output=f"$ {shlex.join(argv)}\n{_printed(finished)}",

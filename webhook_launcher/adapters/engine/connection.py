@@ -1,5 +1,6 @@
 """Clients of the engine: made when first needed, made anew after the daemon was away."""
 
+import errno
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,22 @@ from docker.errors import APIError, DockerException, NotFound, create_api_error_
 from docker.transport import UnixHTTPAdapter
 from docker.utils import kwargs_from_env
 
+from webhook_launcher.core.causes import in_words, system_error
 from webhook_launcher.core.errors import EngineError, EngineUnavailableError
 from webhook_launcher.core.model import Platform
 
 # Seconds without a byte from the engine; it answers an inspect in 2 ms when it is well.
 _TIMEOUT = 30
 _BAD_REQUEST = 400
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
+# By what the system says of the socket; the error's own advice otherwise.
+_ADVICE = {
+    errno.ENOENT: "Start the Docker Engine, or name its socket in DOCKER_HOST; a launcher in a "
+    "container needs it mounted (`-v /var/run/docker.sock:/var/run/docker.sock`).",
+    errno.ECONNREFUSED: "Start the Docker Engine: its address is there, and nobody listens.",
+    errno.EACCES: "Give this user the group that owns the socket (in a container: `group_add`, "
+    "`DOCKER_GID` in `.env`).",
+}
 # Gone, refused, timed out, or broken in the middle of an answer. APIError is among the first, and
 # is caught before: it is an answer.
 _AWAY = (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError)
@@ -112,7 +123,7 @@ class Connection:
     @property
     def host(self) -> str:
         """Where the engine is, as configured."""
-        return self._environment.get("DOCKER_HOST") or "the default socket"
+        return self._environment.get("DOCKER_HOST") or _DEFAULT_HOST
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -133,7 +144,7 @@ class Connection:
         except _AWAY as error:
             client.close()
             self.close()  # the others were connected to the same daemon
-            raise EngineUnavailableError(f"the engine at {self.host} went away: {error}") from error
+            raise self._unavailable("went away", error) from error
         except BaseException:
             client.close()
             raise
@@ -160,6 +171,12 @@ class Connection:
             by_ssh = str(parts.get("base_url", "")).startswith("ssh://")
             return Client(version="auto", timeout=self._timeout, use_ssh_client=by_ssh, **parts)
         except (DockerException, *_AWAY) as error:
-            raise EngineUnavailableError(
-                f"the engine at {self.host} does not answer: {error}"
-            ) from error
+            raise self._unavailable("does not answer", error) from error
+
+    def _unavailable(self, what: str, error: Exception) -> EngineUnavailableError:
+        """In the words of the system, which the libraries hide in theirs."""
+        said = system_error(error)
+        return EngineUnavailableError(
+            f"the engine at {self.host} {what}: {in_words(error, otherwise=str(error))}",
+            advice=_ADVICE.get(said.errno or 0) if said else None,
+        )

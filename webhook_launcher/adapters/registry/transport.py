@@ -16,6 +16,7 @@ import urllib3
 
 from webhook_launcher.adapters.registry.connection import BoundedAdapter
 from webhook_launcher.adapters.registry.settings import Timeouts
+from webhook_launcher.core.causes import causes, in_words
 from webhook_launcher.core.errors import RegistryError, RegistryUnavailableError
 
 _CHUNK = 64 * 1024
@@ -138,37 +139,26 @@ def _host(url: str) -> str:
     return url.partition("://")[2].partition("/")[0].partition("?")[0]
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """The error and what it was raised from, outermost first."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return chain
-
-
 def _was_cut(error: BaseException) -> bool:
     cut = (ConnectionResetError, BrokenPipeError)  # RemoteDisconnected is a ConnectionResetError
-    return any(isinstance(cause, cut) for cause in _causes(error))
+    return any(isinstance(cause, cut) for cause in causes(error))
 
 
 def _unavailable(host: str, error: Exception) -> RegistryUnavailableError:
     """What went wrong, in the words of the system; never a header or a URL of the request."""
-    causes = _causes(error)
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+    chain = causes(error)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
         return RegistryUnavailableError(
             f"the certificate of registry {host} is not trusted",
             advice="Install its authority in this system's certificate store (in the container, "
             "if the launcher runs in one), or correct the certificate's names and dates.",
         )
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+    if any(isinstance(cause, ssl.SSLError) for cause in chain):
         return RegistryUnavailableError(
             f"registry {host} does not speak TLS with us",
             advice=f"If it speaks plain HTTP, set `insecure: true` for {host} under `registries:`.",
         )
-    if any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
+    if any(isinstance(cause, TimeoutError | requests.Timeout) for cause in chain):
         return RegistryUnavailableError(f"registry {host} does not answer in time")
-    reasons = [c.strerror for c in causes if isinstance(c, OSError) and c.strerror]
-    reason = reasons[-1] if reasons else "it breaks the connection or speaks no HTTP"
+    reason = in_words(error, otherwise="it breaks the connection or speaks no HTTP")
     return RegistryUnavailableError(f"registry {host} cannot be reached: {reason}")
