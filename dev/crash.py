@@ -5,7 +5,7 @@ Three campaigns, each of which can be run by itself (`--only`):
 - crash: a launcher is killed between every two steps of a deployment, and in the middle of the
   steps that take long, on a real engine; so is compose, and gunicorn's worker alone; and it is
   stopped (SIGTERM) and reloaded (SIGHUP) there
-- outage: registry and engine fail in every way we know, for a while, and come back
+- outage: registry, engine and the journal's disk fail in every way we know, and come back
 - schedule: random schedules of pushes, faults and kills around the real core and journal, with
   fakes outside (`tests/test_promise.py`)
 
@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
 
-from campaign import crashes, outages, results
+from campaign import crashes, disk_outages, outages, results
 from campaign.results import Result
 from testbed.description import describe_machine
 from testbed.images import TestRegistry
@@ -72,11 +72,12 @@ def crash_campaign(
 
 
 def outage_campaign(registry: TestRegistry, directory: Path, *, full: bool) -> Iterator[Result]:
-    """Registry, engine, image store, port."""
+    """Registry, engine, image store, port, the journal's disk."""
     seconds = FULL_OUTAGE if full else OUTAGE
     yield from outages.registry_faults(registry, directory, seconds)
     yield from outages.engine_faults(registry, directory, seconds)
     yield from outages.full_store(registry, directory, seconds)
+    yield from disk_outages.disk_faults(registry, directory, seconds)
 
 
 def schedule_campaign(seed: int, *, full: bool) -> Iterator[Result]:

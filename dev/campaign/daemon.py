@@ -42,6 +42,14 @@ class Daemon:
     def _pid(self) -> int:
         return self.record.programs["engine"][0]
 
+    @property
+    def _socket(self) -> Path:
+        return engine.socket_of(self.record)
+
+    @property
+    def _hidden(self) -> Path:
+        return self._socket.with_suffix(".hidden")
+
     def kill(self) -> None:
         """SIGKILL: what it had begun stays as it is."""
         os.kill(self._pid, signal.SIGKILL)
@@ -55,6 +63,14 @@ class Daemon:
     def ask_to_stop(self) -> None:
         """SIGTERM, and do not wait."""
         os.kill(self._pid, signal.SIGTERM)
+
+    def hide(self) -> None:
+        """Its socket is gone, while it and everybody who is connected go on."""
+        self._socket.rename(self._hidden)
+
+    def show(self) -> None:
+        """The socket is back."""
+        self._hidden.rename(self._socket)
 
     def docker(self, *arguments: str) -> str:
         """What an operator would type."""
@@ -81,7 +97,7 @@ class Daemon:
         self._started = started
         self.record.add_program("engine", started)
         deadline = time.monotonic() + _START_SECONDS
-        while not engine.answers(engine.socket_of(self.record)):
+        while not engine.answers(self._socket):
             if time.monotonic() > deadline or started.poll() is not None:
                 raise MachineError("dockerd does not come back", f"read {self.record.directory}")
             time.sleep(0.1)

@@ -32,16 +32,16 @@ _TOLD = {
 # Nothing yet, in an outage that is shorter than the patience with a registry.
 _SLOW = (faulty.BLACK_HOLE, faulty.SLOW_DRIP)
 _OPTIONS = {"poll": {"every": "2s"}}
-_ANSWER = 1.0
+ANSWER = 1.0
 # Longer than the longest pause that an outage of half a minute leads to, and a loaded machine.
-_PATIENCE = 240.0
+PATIENCE = 240.0
 
 
 class Scene:
     """A site on which a good release runs."""
 
     def __init__(self, registry: TestRegistry, directory: Path, **more: object) -> None:
-        self.site = Site(registry, directory, options=_OPTIONS, **more)  # type: ignore[arg-type]
+        self.site = Site(registry, directory, **{"options": _OPTIONS, **more})  # type: ignore[arg-type]
         self.runs = self.push()
         self.site.start()
         self.site.await_release(self.runs)
@@ -56,7 +56,7 @@ class Scene:
         answer = self.site.announce(image)
         if answer is None or answer.status != 202:
             raise BrokenPromiseError(f"the delivery was answered {answer}")
-        if answer.seconds > _ANSWER:
+        if answer.seconds > ANSWER:
             raise BrokenPromiseError(f"the delivery was answered after {answer.seconds:.1f} s")
         return str(answer.body["delivery"])
 
@@ -151,6 +151,15 @@ def _at_rest(scene: Scene, daemon: Daemon, seconds: float) -> Iterator[Result]:
     for name, begin in (("killed", daemon.kill), ("stopped", daemon.stop)):
         fault = f"engine: {name}, {seconds:g} s"
         yield _outage(scene, fault, begin, daemon.start, seconds, _not_ready, "engine-unavailable")
+    yield _outage(
+        scene,
+        f"engine: socket gone, {seconds:g} s",
+        daemon.hide,
+        daemon.show,
+        seconds,
+        _unreachable,
+        "engine-unavailable",
+    )
 
 
 def _in_the_middle(scene: Scene, daemon: Daemon, seconds: float) -> Iterator[Result]:
@@ -199,7 +208,7 @@ def _outage(
         finally:
             end()
         began = time.monotonic()
-        scene.site.await_release(image, _PATIENCE)
+        scene.site.await_release(image, PATIENCE)
         recovered = time.monotonic() - began
         scene.runs = image
         scene.site.check(image)
@@ -232,7 +241,7 @@ def _interruption(
         finally:
             daemon.start()
         began = time.monotonic()
-        scene.site.await_release(image, _PATIENCE)
+        scene.site.await_release(image, PATIENCE)
         recovered = time.monotonic() - began
         scene.runs = image
         scene.site.check(image)
@@ -257,7 +266,7 @@ def _port_taken(scene: Scene) -> Result:
         with _take(scene.site.port):
             scene.site.await_log("rollback failed", before + 1)
         began = time.monotonic()
-        scene.site.await_release(image, _PATIENCE)
+        scene.site.await_release(image, PATIENCE)
         recovered = time.monotonic() - began
         scene.runs = image
         scene.site.check(image)
@@ -297,3 +306,10 @@ def _not_ready(scene: Scene) -> None:
     status, said = scene.ready()
     if status != 503 or "engine" not in said:
         raise BrokenPromiseError(f"/readyz: {status} {said}")
+
+
+def _unreachable(scene: Scene) -> None:
+    """The same, and what runs goes on: the engine itself is well."""
+    if not scene.serves(scene.runs):
+        raise BrokenPromiseError("what ran does not serve")
+    _not_ready(scene)

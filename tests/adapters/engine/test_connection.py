@@ -3,7 +3,7 @@
 import gc
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -82,6 +82,48 @@ def test_it_reconnects_after_the_daemon_was_away(engine: Engine, faulty: FaultyE
         engine.ping()
     with faulty.up():
         engine.ping()
+
+
+@pytest.fixture
+def looking(engine: Engine, faulty: FaultyEngine) -> Callable[[], object]:
+    """A look whose answer is read to its end: its connection is kept (that of a ping is not)."""
+    faulty.answers["/json"] = lambda exchange: exchange.answer(200, [])
+    return lambda: engine.containers("shop", ["web"])
+
+
+def test_an_engine_whose_socket_is_gone_is_away(
+    engine: Engine, faulty: FaultyEngine, looking: Callable[[], object]
+) -> None:
+    """A connection lives on without the file, and Compose connects anew: it would find nobody."""
+    aside = faulty.path.with_name("aside")
+    with faulty.up():
+        looking()
+        faulty.path.rename(aside)
+        try:
+            for ask in (engine.ping, looking, engine.ping):
+                with pytest.raises(EngineUnavailableError, match="does not answer"):
+                    ask()
+        finally:
+            aside.rename(faulty.path)
+        looking()
+
+
+def test_whoever_has_the_socket_now_is_the_engine(
+    faulty: FaultyEngine, looking: Callable[[], object], tmp_path: Path
+) -> None:
+    """Compose talks to the new one; the old one's containers say nothing about what it did."""
+    other = FaultyEngine(tmp_path / "other", answers=dict(faulty.answers))
+    with faulty.up(), other.up():
+        looking()
+        faulty.path.rename(tmp_path / "aside")
+        other.path.rename(faulty.path)
+        try:
+            looking()
+        finally:
+            faulty.path.rename(other.path)
+            (tmp_path / "aside").rename(faulty.path)
+    assert len(faulty.asked("/json")) == 1
+    assert len(other.asked("/json")) == 1
 
 
 def test_a_connection_is_used_again(engine: Engine, faulty: FaultyEngine) -> None:

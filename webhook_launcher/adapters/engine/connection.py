@@ -4,6 +4,7 @@ import errno
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -52,14 +53,25 @@ class Client(APIClient):
 
     # Of the engine behind it, once asked.
     platform: Platform | None = None
+    # The socket's path, and the file that was there before we connected.
+    _socket: tuple[str, object] | None = None
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         before = self.adapters.get("http+docker://")
         if isinstance(before, UnixHTTPAdapter):
             before.close()
+            self._socket = before.socket_path, _file_at(before.socket_path)
             self._custom_adapter = _OneSocket(before.socket_path, before.timeout, max_pool_size=1)
             self.mount("http+docker://", self._custom_adapter)
+
+    def still_leads_there(self) -> bool:
+        """False once the socket's file is gone or another one.
+
+        A connection outlives the file: we would go on with an engine to which Compose, which
+        connects anew for each command, has no way or no longer goes.
+        """
+        return self._socket is None or self._socket[1] == _file_at(self._socket[0])
 
     def open_stream(
         self,
@@ -156,7 +168,11 @@ class Connection:
             client.close()
 
     def _take(self) -> Client:
-        return self._pop() or self._connect()
+        while client := self._pop():
+            if client.still_leads_there():
+                return client
+            client.close()
+        return self._connect()
 
     def _pop(self) -> Client | None:
         try:
@@ -180,3 +196,12 @@ class Connection:
             f"the engine at {self.host} {what}: {in_words(error, otherwise=str(error))}",
             advice=_ADVICE.get(said.errno or 0) if said else None,
         )
+
+
+def _file_at(path: str) -> tuple[int, int, int] | None:
+    """Which file that is; an inode's number is given again, the time of its last change is not."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns
