@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign import crashes, faulty, outages
+from campaign import crashes, disk_outages, faulty, outages
 from campaign.crashes import Play, Point
 from testbed.images import TestRegistry
 
@@ -59,3 +59,11 @@ def test_registry_faults_cost_a_delay_and_nothing_else(
     chosen = (faulty.REFUSED, faulty.DENIED, faulty.WRONG_BYTES)
     found = list(outages.registry_faults(registry, tmp_path, 4.0, chosen))
     assert [result.broken for result in found] == ["", "", ""]
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(
+    registry: TestRegistry, tmp_path: Path
+) -> None:
+    """The rest is refused at once, so that its sender repeats it, and then it runs too."""
+    found = list(disk_outages.disk_faults(registry, tmp_path, 2.0, [disk_outages.FULL]))
+    assert [result.broken for result in found] == [""]

@@ -1,13 +1,16 @@
 """The campaign's own parts that decide whether a run counts as kept."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from campaign.disk import Disk
 from campaign.results import Result, summary, table
 from campaign.traps import Plan, Traps
 
@@ -86,3 +89,50 @@ class TestATrap:
             check=True,
         )
         assert json.loads(ran.stdout) is True
+
+
+class TestADisk:
+    def test_is_gone_with_its_block_whatever_was_done_to_it(self, tmp_path: Path) -> None:
+        """A run that breaks off must leave no mount, no loop device, and nothing that hangs."""
+        where = tmp_path / "state"
+        left = Disk(where)
+        with left:
+            (where / "file").write_text("")
+            assert where.is_mount()
+            left.freeze()
+        assert not where.is_mount()
+        assert list(tmp_path.iterdir()) == [where]
+
+    def test_that_is_full_takes_nothing_until_there_is_room(self, tmp_path: Path) -> None:
+        """Otherwise a run with it would show nothing."""
+        with Disk(tmp_path / "state") as disk:
+            file = disk.where / "file"
+            disk.fill()
+            with pytest.raises(OSError, match="No space left"):
+                file.write_bytes(bytes(4096))
+            disk.free()
+            file.write_bytes(bytes(4096))
+
+    def test_that_gave_up_is_read_only_until_it_is_mounted_anew(self, tmp_path: Path) -> None:
+        """Also for who had opened a file to write; what was synced before is there."""
+        with Disk(tmp_path / "state") as disk:
+            file = disk.where / "file"
+            with file.open("wb", buffering=0) as opened:
+                opened.write(b"kept")
+                os.fsync(opened.fileno())
+                disk.give_up()
+                with pytest.raises(OSError, match="Read-only"):
+                    opened.write(b"lost")
+            disk.unmount()
+            disk.mount()
+            assert file.read_bytes() == b"kept"
+
+    def test_that_hangs_lets_no_write_return(self, tmp_path: Path) -> None:
+        """And then all of them."""
+        with Disk(tmp_path / "state") as disk, ThreadPoolExecutor(1) as pool:
+            disk.freeze()
+            written = pool.submit((disk.where / "file").write_text, "x")
+            with pytest.raises(TimeoutError):
+                written.result(0.3)
+            disk.thaw()
+            assert written.result(30) == 1
