@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from subprocess import SubprocessError
 
@@ -78,23 +77,43 @@ class _Play:
             return Result("outage", name, None, str(error))
 
     def _full(self) -> float:
-        """Refused at once, and afterwards accepted again; meanwhile deployments wait."""
+        """It fills again and again, whatever is given free."""
         pushed, again = self._acknowledged(), secrets.token_hex(8)
         self.disk.fill()
         try:
             self._use_up(pushed)
-            until = time.monotonic() + self.seconds
-            while time.monotonic() < until:
-                self.disk.fill()
-                self._refused(self._announce(pushed, again))
-                self._not_ready("full")
-                time.sleep(0.5)
-            self._stopped(pushed)
+            self._refusing(pushed, again, self.disk.fill)
         finally:
             self.disk.free()
         recovered = self._recovered(pushed)
         self._sent_again(again)
         return recovered
+
+    def _given_up(self) -> float:
+        """Until it is mounted anew, for which nobody may use it; whoever ends is started again."""
+        launcher = self.scene.site.launcher
+        pushed, again = self._acknowledged(), secrets.token_hex(8)
+        self.disk.give_up()
+        self._refusing(pushed, again)
+        launcher.kill()
+        self.disk.unmount()
+        self.disk.mount()
+        launcher.start("/healthz")
+        recovered = self._recovered(pushed)
+        self._sent_again(again)
+        return recovered
+
+    def _refusing(
+        self, image: Image, delivery: str, again: Callable[[], None] = lambda: None
+    ) -> None:
+        """Every delivery refused at once, `/readyz` says why, deployments wait."""
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            again()
+            self._refused(self._announce(image, delivery))
+            self._not_ready("cannot be written")
+            time.sleep(0.5)
+        self._stopped(image)
 
     def _use_up(self, image: Image) -> None:
         """Until nothing can be written for sure: what finds room is acknowledged, and rightly.
@@ -111,33 +130,6 @@ class _Play:
                     return
             if time.monotonic() > deadline:
                 raise BrokenPromiseError("the disk is never full")
-
-    def _given_up(self) -> float:
-        """Refused, or not answered by a launcher that ended; whoever ends is started again.
-
-        SQLite keeps the index of its WAL in a mapped file. The kernel ends who writes to that on a
-        disk that is read-only (SIGBUS), and such a disk cannot be opened by the next one.
-        """
-        launcher = self.scene.site.launcher
-        pushed, again = self._acknowledged(), secrets.token_hex(8)
-        self.disk.give_up()
-        until = time.monotonic() + self.seconds
-        while time.monotonic() < until:
-            answer = self._announce(pushed, again)
-            if answer is not None:
-                self._refused(answer)
-            elif launcher.ended():
-                with suppress(RuntimeError):  # as a restart policy does
-                    launcher.start("/healthz")
-            time.sleep(0.5)
-        self._stopped(pushed)
-        launcher.kill()
-        self.disk.unmount()
-        self.disk.mount()
-        launcher.start("/healthz")
-        recovered = self._recovered(pushed)
-        self._sent_again(again)
-        return recovered
 
     def _sent_again(self, delivery: str) -> None:
         """Nothing was kept of what was refused: under the same id it is news."""
