@@ -10,7 +10,7 @@ from webhook_launcher.adapters.checks import CheckRunner
 from webhook_launcher.adapters.command import run
 from webhook_launcher.adapters.compose import Compose
 from webhook_launcher.adapters.engine import Connection, Engine
-from webhook_launcher.adapters.journal import check_keys
+from webhook_launcher.adapters.journal import check_directory, check_keys
 from webhook_launcher.adapters.journal.snapshot import Snapshot
 from webhook_launcher.adapters.keyless import KeylessVerifier
 from webhook_launcher.adapters.state_directory import StateDirectory, try_out
@@ -87,6 +87,7 @@ def judge(
 
 
 def _tried_out(settings: Settings) -> StateDirectory:
-    """The state directory, with the key in it that would sign receipts."""
+    """The state directory, if a start would take it and the key in it that would sign receipts."""
+    check_directory(settings.state)
     check_keys(settings.state, settings.receipts)
     return try_out(settings.state)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,11 +73,23 @@ def test_a_configuration_that_is_wrong_is_said_first(tmp_path: Path, command: Co
     assert "there is nothing to keep up to date" in ended.err
 
 
-def test_without_an_engine_it_says_so_and_looks_on(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("mode", "status"), [(0o777, "failed"), (0o702, "failed"), (0o755, "good")]
+)
+def test_a_state_directory_is_judged_as_a_start_judges_it(
+    tmp_path: Path, command: Command, mode: int, status: str
 ) -> None:
-    """This is when people call it."""
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    """`doctor` called good what `serve` then refused: a directory in which everybody may write."""
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(mode)
+    found = {one["check"]: one for one in without_engine(tmp_path, command)["findings"]}
+    assert found["state"]["status"] == status
+    assert ("chmod 0700" in (found["state"]["advice"] or "")) == (status == "failed")
+
+
+def without_engine(tmp_path: Path, command: Command) -> dict[str, Any]:
+    """What it finds where there is neither engine nor registry, as a script reads it."""
     document = {
         "state": str(tmp_path / "state"),
         "workloads": {
@@ -88,9 +101,18 @@ def test_without_an_engine_it_says_so_and_looks_on(
         },
     }
     (tmp_path / "config.yml").write_text(json.dumps(document))
-    ended = command("doctor", "--config", str(tmp_path / "config.yml"), "--json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+        ended = command("doctor", "--config", str(tmp_path / "config.yml"), "--json")
     assert ended.status == 1
-    found = {one["check"]: one["status"] for one in json.loads(ended.out)["findings"]}
+    found: dict[str, Any] = json.loads(ended.out)
+    return found
+
+
+def test_without_an_engine_it_says_so_and_looks_on(tmp_path: Path, command: Command) -> None:
+    """This is when people call it."""
+    findings = without_engine(tmp_path, command)["findings"]
+    found = {one["check"]: one["status"] for one in findings}
     assert found["engine"] == "failed"
     assert found["registry 127.0.0.1:1"] == "failed"
     assert found["state"] == "good"

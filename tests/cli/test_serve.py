@@ -139,6 +139,21 @@ def test_an_address_of_another_host_is_said_at_once(
     assert "  -> Give `listen` an address of this host" in told
 
 
+def test_a_state_directory_for_everybody_is_said_before_gunicorn_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the log of a worker that died it stands between lines of gunicorn's."""
+    config = tmp_path / "config.yml"
+    config.write_text(json.dumps(CONFIGURATION))
+    state = tmp_path / CONFIGURATION["state"]
+    state.mkdir()
+    state.chmod(0o777)
+    assert run(["serve", "--config", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert "everybody on this host may write to the state directory" in told
+    assert f"  -> Who writes there decides what runs: `chmod 0700 {state}`" in told
+
+
 def test_a_socket_that_systemd_passes_on_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

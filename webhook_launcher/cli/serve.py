@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from webhook_launcher.adapters.journal import check_keys
+from webhook_launcher.adapters.journal import check_directory, check_keys
 from webhook_launcher.cli import output
 from webhook_launcher.cli.options import path_of, settings_of, with_config
 from webhook_launcher.config import PATH_VARIABLE
@@ -50,6 +50,7 @@ def _refuse_second(state: Path) -> None:
     """Say so now, instead of letting gunicorn's worker fail; the worker takes the lock itself."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        check_directory(state)
         lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalError(f"cannot use the state directory {state}: {error.strerror}") from error

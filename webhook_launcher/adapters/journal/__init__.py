@@ -26,6 +26,7 @@ from webhook_launcher.adapters.journal.deployments import Deployments
 from webhook_launcher.adapters.journal.evidence import KeptEvidence
 from webhook_launcher.adapters.journal.figures import Figures
 from webhook_launcher.adapters.journal.intents import Intents
+from webhook_launcher.adapters.journal.privacy import check_directory
 from webhook_launcher.adapters.journal.probe import Probe
 from webhook_launcher.adapters.journal.receipt_key import check_keys, public_keys, signing_key
 from webhook_launcher.adapters.journal.receipts import Receipts, kept_receipts
@@ -36,7 +37,7 @@ from webhook_launcher.core.dsse import PrivateKey
 from webhook_launcher.core.errors import JournalDamagedError
 from webhook_launcher.core.retention import Retention
 
-__all__ = ["Accepted", "Journal", "check_keys", "kept_receipts", "public_keys"]
+__all__ = ["Accepted", "Journal", "check_directory", "check_keys", "kept_receipts", "public_keys"]
 
 # Every module that owns tables; see `schema`.
 TABLES = (deliveries, intents, deployments, workloads, evidence, receipts, probe)

@@ -9,7 +9,6 @@ import fcntl
 import logging
 import os
 import sqlite3
-import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -27,6 +26,7 @@ from webhook_launcher.adapters.journal.damage import (
     move_aside,
     take_over,
 )
+from webhook_launcher.adapters.journal.privacy import check_directory
 from webhook_launcher.adapters.journal.schema import bring_up_to_date
 from webhook_launcher.adapters.journal.writer import Result, Writer
 from webhook_launcher.core.errors import JournalDamagedError, JournalError, StateLockedError
@@ -315,12 +315,7 @@ def _lock(state: Path) -> int:
     """Hold `state/lock` for the life of the process; the kernel gives it free on any exit."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if state.stat().st_mode & stat.S_IWOTH:
-            raise JournalError(
-                f"everybody on this host may write to the state directory {state}",
-                advice=f"Who writes there decides what runs: `chmod 0700 {state}`, and look at "
-                "what is in it.",
-            )
+        check_directory(state)
         descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalError(f"cannot use state directory {state}: {error.strerror}") from error
