@@ -243,6 +243,7 @@ class FakeHost:
     # Compose refuses these, with the old container gone already.
     refused: set[Digest] = field(default_factory=set)
     refused_once: set[Digest] = field(default_factory=set)  # somebody interferes, once
+    stumbles: int = 0  # how many of the next starts come to nothing, whatever they are of
     unpullable: set[Digest] = field(default_factory=set)
     replicas_wanted: int = 1
     full: bool = False  # compose can start nothing any more
@@ -391,6 +392,9 @@ class FakeHost:
             if wanted in self.refused_once:
                 self.refused_once.remove(wanted)
                 raise ComposeError(f"{service}: removal is already in progress", output="no")
+            if self.stumbles:
+                self.stumbles -= 1
+                raise ComposeError(f"{service}: port is already allocated", output="no")
             if self.full or wanted in self.refused or wanted not in self.pulled:
                 raise ComposeError(f"compose cannot start {service}", output="no")
             del self.leftovers[project.name, service]

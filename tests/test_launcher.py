@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import KilledError, digest
-from tests.world import OPERATOR, POLL, TOKEN, WEB, A, B, C, D, E, World
+from tests.world import OPERATOR, POLL, SIGNED, TOKEN, WEB, A, B, C, D, E, World
 from webhook_launcher.core.errors import EngineError, RateLimitedError, RegistryUnavailableError
 from webhook_launcher.core.model import Action, Origin, Status, Trust
 from webhook_launcher.core.workload import ComposeProject, Hooks, Track, TrackKind, Workload
@@ -211,29 +211,18 @@ class TestAReleaseThatFails:
         world.work()
         assert world.host.runs() == B
 
-    def test_what_compose_refuses_is_quarantined_when_the_old_one_runs_again(
-        self, world: World
-    ) -> None:
-        """The same host ran the former release, so it was the new one's fault."""
-        running(world, A)
-        world.host.refused.add(B)
-        running(world, B)
-        assert world.host.runs() == A
-        assert world.state().quarantined == {B}
-        assert world.history()[1].code == "compose-failed"
-
-    def test_what_compose_refuses_is_not_quarantined_when_nothing_starts(
-        self, world: World
-    ) -> None:
-        """A full disk says nothing about an image."""
+    def test_what_nothing_started_of_is_not_quarantined_and_tried_again(self, world: World) -> None:
+        """A full disk says nothing about an image: what is newest runs when there is room."""
         running(world, A)
         world.host.full = True
-        world.push(B)
+        intent = world.push(B)
         world.work_now()
         assert world.state().quarantined == frozenset()
+        assert world.waiting() == [(Action.CHECK, Trust.SIGNED), (Action.RESTORE, Trust.POLL)]
         world.host.full = False
         world.work()
-        assert world.host.runs() == world.current() == A
+        assert world.host.runs() == world.current() == B
+        assert world.intent(intent).status is Status.SUCCESS
 
     def test_what_a_host_in_trouble_could_not_start_is_tried_by_the_next_poll(
         self, world: World
@@ -248,23 +237,6 @@ class TestAReleaseThatFails:
         world.poll()
         world.work()
         assert world.host.runs() == B
-
-    def test_what_compose_refused_before_an_interruption_is_not_quarantined(
-        self, world: World
-    ) -> None:
-        """Between the two the host may have changed: it is no proof against the image."""
-        running(world, A)
-        world.host.refused.add(B)
-        world.push(B)
-        world.fuse.arm(3, only="old one gone")
-        with pytest.raises(KilledError):
-            world.work()
-        world.restart()
-        world.work()
-        assert world.host.runs() == A
-        assert world.state().quarantined == frozenset()
-        world.poll()
-        assert world.waiting() == []
 
     def test_an_interference_is_no_verdict_on_the_image(self, world: World) -> None:
         """Somebody removed a container meanwhile: the switch is tried once more."""
@@ -339,6 +311,168 @@ class TestAReleaseThatFails:
         world.ask(Action.ROLLBACK)
         world.work()
         assert world.host.runs() == A
+
+
+class TestAReleaseThatComposeDoesNotStart:
+    """It is undone at once, and blamed only when that happens twice in a row."""
+
+    STARTS = 2  # an `up` is tried twice before its release is given up
+
+    def test_is_tried_once_more_and_quarantined_then(self, world: World) -> None:
+        """The same host ran the former release, twice: it is the new one's own fault."""
+        running(world, A)
+        world.host.refused.add(B)
+        intent = world.push(B)
+        world.work()
+        assert world.host.runs() == world.current() == A
+        assert world.state().quarantined == {B}
+        tried = [(one.image.digest, one.status, one.code) for one in world.history()[1:]]
+        assert tried == [
+            (B, Status.ERROR, "compose-failed"),
+            (A, Status.SUCCESS, None),
+            (B, Status.FAILURE, "compose-failed"),
+            (A, Status.SUCCESS, None),
+        ]
+        settled = world.intent(intent)
+        assert (settled.status, settled.code) == (Status.FAILURE, "compose-failed")
+        assert settled.deployment == world.history()[3].id
+        world.poll()
+        assert world.waiting() == []
+
+    @pytest.mark.parametrize("origin", [TOKEN, SIGNED])
+    def test_runs_when_the_host_was_in_the_way_for_a_moment(
+        self, world: World, origin: Origin
+    ) -> None:
+        """A port that was taken for a second: the newest image runs, and its sender is told so."""
+        running(world, A)
+        world.host.stumbles = self.STARTS
+        intent = world.push(B, origin=origin)
+        world.work()
+        assert world.host.runs() == world.current() == B
+        assert world.state().quarantined == frozenset()
+        assert world.intent(intent).status is Status.SUCCESS
+
+    def test_leaves_who_asked_waiting_meanwhile(self, world: World) -> None:
+        """CI that follows its deploy event must not be told an end that is none."""
+        running(world, A)
+        world.host.stumbles = self.STARTS
+        intent = world.deploy(B)
+        world.work_now()
+        assert world.host.runs() == A
+        waiting = world.intent(intent)
+        assert (waiting.status, waiting.code) == (Status.QUEUED, "start-refused")
+        assert waiting.not_before is not None
+        assert (waiting.not_before - world.clock.now()).total_seconds() == 10
+        world.work()
+        assert world.intent(intent).status is Status.SUCCESS
+
+    @pytest.mark.parametrize("stumbles", [3, 4, 5, 6, 7, 8])
+    def test_is_no_reason_to_run_nothing(self, world: World, stumbles: int) -> None:
+        """However long the host is in the way: one of the two runs when it is not, unblamed."""
+        running(world, A)
+        world.host.stumbles = stumbles
+        world.push(B)
+        world.work()
+        assert world.host.runs() == world.current() == B
+        assert world.state().quarantined == frozenset()
+
+    def test_is_remembered_over_a_restart(self, world: World) -> None:
+        """A launcher that is restarted every minute must not exchange containers for ever."""
+        running(world, A)
+        world.host.refused.add(B)
+        world.push(B)
+        world.work_now()
+        world.restart()
+        world.work()
+        assert world.state().quarantined == {B}
+        assert world.host.started == [A, A, A]
+
+    def test_is_remembered_for_whoever_asks(self, world: World) -> None:
+        """Anybody may send hints: each of them must not cost an exchange of containers."""
+        running(world, A)
+        world.host.refused.add(B)
+        world.push(B, origin=TOKEN)
+        world.work_now()
+        for _ in range(5):
+            world.hear(None, origin=TOKEN)
+            world.work_now()
+        world.work()
+        assert world.state().quarantined == {B}
+        assert world.host.started == [A, A, A]
+
+    def test_long_ago_does_not_count(self, world: World) -> None:
+        """Twice within a year is not twice in a row."""
+        running(world, A)
+        world.host.stumbles = self.STARTS
+        world.deploy(B)
+        world.work_now()
+        world.deploy(A)  # takes its place
+        world.work()
+        world.clock.sleep(3601)
+        world.host.stumbles = self.STARTS
+        world.deploy(B)
+        world.work()
+        assert world.host.runs() == B
+        assert world.state().quarantined == frozenset()
+
+    def test_counts_anew_after_its_release_from_quarantine(self, world: World) -> None:
+        """The operator has mended something: it gets as many tries as any other."""
+        running(world, A)
+        world.host.refused.add(B)
+        running(world, B)
+        world.host.refused.clear()
+        world.journal.workloads.release_quarantine("web")
+        world.host.stumbles = self.STARTS
+        world.deploy(B)
+        world.work()
+        assert world.host.runs() == B
+
+    def test_of_another_workload_does_not_count(self, tmp_path: Path) -> None:
+        """What could not be started there may well start here."""
+        other = replace(WEB, name="other", project=ComposeProject("other", Path("/srv/other")))
+        world = World(tmp_path / "state", WEB, other)
+        for name in ("web", "other"):
+            world.push(A, name)
+        world.work()
+        for name in ("web", "other"):
+            world.host.stumbles = self.STARTS
+            world.push(B, name)
+            world.work_now()
+        assert world.state("other").quarantined == frozenset()
+        world.work()
+        assert world.host.runs("other") == B
+        world.close()
+
+    def test_in_a_restoration_is_tried_again_without_a_count(self, world: World) -> None:
+        """It was good and is all there is."""
+        running(world, A)
+        world.host.containers_of.clear()
+        world.host.stumbles = 5 * self.STARTS
+        world.ask(Action.RESTORE, origin=POLL)
+        world.work()
+        assert world.host.runs() == A
+        assert world.state().quarantined == frozenset()
+
+    def test_and_is_killed_during_the_return_brings_the_former_one_back(self, world: World) -> None:
+        """Nothing runs then: that must not wait for a registry that is down."""
+        running(world, A)
+        world.host.refused.add(B)
+        world.push(B)
+        world.fuse.arm(3, only="old one gone")
+        with pytest.raises(KilledError):
+            world.work()
+        world.restart()
+        world.host.full = True
+        world.registry.down = lambda: RegistryUnavailableError("down")
+        world.work_now()
+        assert (Action.RESTORE, Trust.POLL) in world.waiting()
+        world.host.full = False
+        world.work(seconds=60)
+        assert world.host.runs() == A
+        world.registry.down = None
+        world.work()
+        assert world.state().quarantined == {B}
+        assert world.host.runs() == world.current() == A
 
 
 class TestWhatIsAskedForByName:
@@ -694,7 +828,7 @@ class TestAKill:
             world.close()
         assert at > 20
 
-    @pytest.mark.parametrize("story", [_healthy, _unhealthy, _rolled_back])
+    @pytest.mark.parametrize("story", [_healthy, _unhealthy, _refused_by_compose, _rolled_back])
     def test_a_second_one_during_the_recovery_does_not_matter(
         self, tmp_path: Path, story: Callable[[World], object]
     ) -> None:

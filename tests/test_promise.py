@@ -60,6 +60,7 @@ class Promise(RuleBasedStateMachine):
         self.by_push = False  # then a look finds it again, whatever came of the first one
         self.final = False  # some fault makes what is tried end as an error, with no other try
         self.good: Digest | None = None  # what was current the last time all was quiet
+        self.stumbled = False  # since then
 
     def teardown(self) -> None:
         """Whatever happened: with everything well again, the promise is kept."""
@@ -152,6 +153,16 @@ class Promise(RuleBasedStateMachine):
         self.world.host.full = full
         self.wanted = None
 
+    @precondition(lambda self: not self.stumbled)
+    @rule(starts=st.integers(1, 5))
+    def host_stumbles(self, starts: int) -> None:
+        """The next starts come to nothing, of whatever image: a port that is taken for a moment.
+
+        Once between two quiet times: a host that is in the way of one image twice in a row, and of
+        the former one never, cannot be told from a bad image.
+        """
+        self.world.host.stumbles, self.stumbled = starts, True
+
     @rule(steps=STEPS)
     def work_until_the_engine_goes(self, steps: int) -> None:
         """In the middle of anything."""
@@ -185,6 +196,7 @@ class Promise(RuleBasedStateMachine):
         """Every outage ends and everything that waits is done: the promise, checked."""
         world = self.world
         world.registry.down, world.host.full, world.host.away = None, False, False
+        world.host.stumbles = 0
         world.hooks.failing, self.final = set(), False
         world.clock.sleep(4000)  # longer than the poller leaves a registry alone
         world.work()
@@ -213,7 +225,7 @@ class Promise(RuleBasedStateMachine):
         assert state.quarantined <= {*BAD, *REFUSED}, "a good image was blamed"
         if self.wanted is not None:
             assert runs == self.wanted, "the newest good wish was lost"
-        self.good, self.wanted = runs, None
+        self.good, self.wanted, self.stumbled = runs, None, False
 
     def _expect(self, asked: Digest | None, *, by_push: bool = False) -> None:
         """A good image that is asked for last must run; after any other nothing is known.

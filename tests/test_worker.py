@@ -163,6 +163,7 @@ class TestTrying:
             "QueueFullError",
             "RateLimitedError",
             "RegistryUnavailableError",
+            "StartRefusedError",
             "TrackError",
         }
 

@@ -44,6 +44,9 @@ class Deployments(Protocol):
     def concluded(self, intent_id: str) -> Deployment | None:
         """The attempt by which an intent came to its end."""
 
+    def refused_before(self, attempt: Deployment, since: datetime) -> bool:
+        """True when the last one at its image was refused too, since then, and was undone well."""
+
     def released(self, workload: str, count: int) -> list[Image]:
         """The newest releases that ran, newest first."""
 

@@ -2,10 +2,14 @@
 
 It is admitted again under today's policy, gated and proved like any other. What cannot be brought
 back is said to be so (`restored` is False); the worker then tries again, later and later.
+
+What became unhealthy is quarantined at once. What Compose did not start is quarantined the second
+time in a row: the host may have been in the way for a moment, and the launcher cannot tell.
 """
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 
 from webhook_launcher.admission import Admission
 from webhook_launcher.attempt import Attempts, log_fields, with_more
@@ -15,14 +19,17 @@ from webhook_launcher.core.errors import (
     EngineError,
     EngineUnavailableError,
     LauncherError,
+    StartRefusedError,
     UnhealthyWorkloadError,
 )
-from webhook_launcher.core.model import Action, Deployment
+from webhook_launcher.core.model import Action, Deployment, Status
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.records import Deployments, Workloads
 from webhook_launcher.rollout import Rollout
 
 _log = logging.getLogger(__name__)
+# Two refusals of one image are no row when they lie further apart: the host has changed since.
+_ROW = timedelta(hours=1)
 
 
 class Rollback:
@@ -45,7 +52,10 @@ class Rollback:
         self._clock = clock
 
     def undo(self, workload: Workload, failed: Deployment, error: LauncherError) -> Deployment:
-        """End `failed`, which `error` stopped. Raises EngineUnavailableError: then it is open."""
+        """End `failed`, which `error` stopped.
+
+        Raises EngineUnavailableError: then it is open; and what `bring_back` raises.
+        """
         _log.error("release failed", extra=log_fields(failed))
         unhealthy = isinstance(error, UnhealthyWorkloadError)
         current, previous = self._workloads.state(workload.name).current, failed.previous
@@ -59,12 +69,20 @@ class Rollback:
             failed = with_more(failed, "it stays, since rollback is off for this workload")
             self._deployments.fail(failed, stays=True)
         else:
+            refused = isinstance(error, ComposeError)
+            again = refused and not self._refused_before(failed)
+            if again:
+                failed = replace(failed, status=Status.ERROR)  # no verdict on the image
             rollback = self._attempts.undo(failed, previous)
             self._deployments.fail(failed, quarantine=unhealthy, rollback=rollback)
             # If the same host now runs the former release, it was the new one's own fault.
-            refused = isinstance(error, ComposeError)
-            return self.bring_back(workload, failed, rollback, quarantine=refused)
+            quarantine = refused and not again
+            return self.bring_back(workload, failed, rollback, quarantine=quarantine)
         return failed
+
+    def _refused_before(self, failed: Deployment) -> bool:
+        since = self._clock.now() - _ROW
+        return self._deployments.refused_before(failed, since)
 
     def bring_back(
         self,
@@ -74,7 +92,19 @@ class Rollback:
         *,
         quarantine: bool = False,
     ) -> Deployment:
-        """Make what `rollback` says the running release; `failed` with what came of it."""
+        """Make what `rollback` says the running release; `failed` with what came of it.
+
+        Raises StartRefusedError, with all of that in the journal, when `failed` was refused for the
+        first time and so is to be tried again.
+        """
+        failed = self._return(workload, failed, rollback, quarantine=quarantine)
+        if failed.status is Status.ERROR and failed.code == ComposeError.code:
+            raise StartRefusedError(failed.detail or "", restored=failed.restored is True)
+        return failed
+
+    def _return(
+        self, workload: Workload, failed: Deployment, rollback: Deployment, *, quarantine: bool
+    ) -> Deployment:
         stopwatch = self._attempts.stopwatch()
         try:
             state, now = self._workloads.state(workload.name), self._clock.now()

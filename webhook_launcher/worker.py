@@ -14,6 +14,7 @@ from webhook_launcher.core.errors import (
     LauncherError,
     NotRipeError,
     RegistryUnavailableError,
+    StartRefusedError,
 )
 from webhook_launcher.core.model import LONGEST_WAIT, Action, Intent, Origin, Status, Trust, Wish
 from webhook_launcher.core.workload import Workload
@@ -24,6 +25,8 @@ _IDLE = 5.0
 _SHORTEST_WAIT = 0.05
 _FIRST_RETRY = 1.0
 _RESTORE_AFTER = 15.0
+# What stood in the way of a start for a moment is gone; an exchange of containers costs an outage.
+_REFUSED_AFTER = 10.0
 
 
 class Intents(Protocol):
@@ -158,6 +161,8 @@ class Worker:
         if isinstance(error, NotRipeError):
             self._postpone_until(intent, error.until, code=error.code, detail=str(error))
             return
+        if isinstance(error, StartRefusedError) and not error.restored:
+            self._restore_later(intent)
         unlimited = isinstance(error, EngineUnavailableError) or (
             intent.wish.action is Action.RESTORE
         )
@@ -165,6 +170,8 @@ class Worker:
             wait = _FIRST_RETRY * 2 ** min(intent.attempts - 1, 16)
             if isinstance(error, RegistryUnavailableError):
                 wait = max(wait, error.retry_after or 0.0)
+            elif isinstance(error, StartRefusedError):
+                wait = max(wait, _REFUSED_AFTER)
             self._postpone(intent, wait, code=error.code, detail=str(error))
             return
         detail = f"{error}. {error.advice()}"

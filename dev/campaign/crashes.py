@@ -104,7 +104,7 @@ def unhealthy(play: Play) -> Told:
 
 
 def refused(play: Play) -> Told:
-    """An image that compose cannot start: the one before comes back."""
+    """An image that compose cannot start: the one before comes back, twice."""
     return play.tell(play.recipe(config={"WorkingDir": "/bin/busybox"}), good=False)
 
 
@@ -132,8 +132,8 @@ STORIES: dict[str, Story] = {
 
 
 # How often each of them comes to compose's `up`, and to the gate.
-UPS = {"deploy": 1, "unhealthy": 2, "refused": 3, "removed": 1, "rolled back": 1}
-GATES = {**UPS, "refused": 1}
+UPS = {"deploy": 1, "unhealthy": 2, "refused": 6, "removed": 1, "rolled back": 1}
+GATES = {**UPS, "refused": 2}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ _TOLD = {
 }
 # Nothing yet, in an outage that is shorter than the patience with a registry.
 _SLOW = (faulty.BLACK_HOLE, faulty.SLOW_DRIP)
+# How long somebody else has the port, and what is logged then.
+_PORT_TAKEN = {
+    "the new release is refused": "release failed",
+    "nothing can be started": "rollback failed",
+}
 _OPTIONS = {"poll": {"every": "2s"}}
 ANSWER = 1.0
 # Longer than the longest pause that an outage of half a minute leads to, and a loaded machine.
@@ -110,7 +115,8 @@ def engine_faults(registry: TestRegistry, directory: Path, seconds: float) -> It
         try:
             yield from _at_rest(scene, daemon, seconds)
             yield from _in_the_middle(scene, daemon, seconds)
-            yield _port_taken(scene)
+            for when, logged in _PORT_TAKEN.items():
+                yield _port_taken(scene, when, logged)
         finally:
             scene.site.stop()
     finally:
@@ -250,21 +256,21 @@ def _interruption(
     return Result("outage", fault, recovered)
 
 
-def _port_taken(scene: Scene) -> Result:
-    """Somebody else takes the port while the containers are exchanged: nothing can serve.
+def _port_taken(scene: Scene, when: str, logged: str) -> Result:
+    """Somebody else takes the port while the containers are exchanged, until that is logged.
 
-    It is given free when the release before could not come back either.
+    The release before comes back, or not even that; the new one must run in the end, unblamed.
     """
     recovered: float | None = None
-    fault = "host: port taken by somebody else, until nothing can be started"
-    before = scene.site.logged("rollback failed")
+    fault = f"host: port taken by somebody else, until {when}"
+    before = scene.site.logged(logged)
     try:
         scene.site.arm(Plan(secrets.token_hex(4), "Compose.up(", victims="nobody"))
         image = scene.push()
         scene.announce(image)
         scene.site.await_death("nobody")
         with _take(scene.site.port):
-            scene.site.await_log("rollback failed", before + 1)
+            scene.site.await_log(logged, before + 1)
         began = time.monotonic()
         scene.site.await_release(image, PATIENCE)
         recovered = time.monotonic() - began

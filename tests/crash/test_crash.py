@@ -21,6 +21,7 @@ POINTS = [
     Point("unhealthy", "Deployments.fail)"),
     Point("unhealthy", "Compose.up(", 2, 0.3, "all"),
     Point("unhealthy", "Deployments.succeed)"),
+    Point("refused", "Deployments.fail)"),
     Point("deploy", "Compose.up(", victims="stop"),
     Point("deploy", "Deliveries.answer", victims="reload"),
     Point("deploy", "override.write", victims="reload"),

@@ -35,6 +35,7 @@
     │   ├── EngineUnavailableError    retryable
     │   ├── PullError
     │   ├── ComposeError
+    │   ├── StartRefusedError         retryable: compose did not start a release, the first time
     │   ├── ProjectBusyError          retryable: an earlier `up` still runs
     │   └── UnhealthyWorkloadError    triggers rollback
     └── JournalError                  our own disk
@@ -358,6 +359,23 @@ class ComposeError(EngineError):
     def __init__(self, happened: str, *, output: str = "", advice: str | None = None) -> None:
         super().__init__(happened, advice=advice)
         self.output = output
+
+
+class StartRefusedError(EngineError):
+    """Compose did not start a release; it is asked once more before the image is blamed.
+
+    `restored` says that the release before it runs again.
+    """
+
+    code = "start-refused"
+    retryable = True
+    default_advice = (
+        "It is tried once more by itself. `history --json` has all that compose said (`output`)."
+    )
+
+    def __init__(self, happened: str, *, restored: bool) -> None:
+        super().__init__(happened)
+        self.restored = restored
 
 
 class ProjectBusyError(EngineError):

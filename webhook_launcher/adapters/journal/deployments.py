@@ -2,11 +2,13 @@
 
 import sqlite3
 from dataclasses import replace
+from datetime import datetime
 
 from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.receipts import Receipts
 from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
 from webhook_launcher.adapters.journal.workloads import Workloads
+from webhook_launcher.core.errors import ComposeError
 from webhook_launcher.core.model import Deployment, Image, Status
 
 SCHEMA = """
@@ -120,6 +122,26 @@ class Deployments:
             "WHERE intent = ? AND status IN ('success', 'failure') ORDER BY seq DESC", (intent_id,)
         )
         return next((attempt for attempt in found if attempt.undoes is None), None)
+
+    def refused_before(self, attempt: Deployment, since: datetime) -> bool:
+        """True when compose had not started its image the last time either, and since `since`.
+
+        It counts when the former release was started after it. A second one is a verdict, after
+        which the count begins anew.
+        """
+        found = self._select(
+            "WHERE workload = ? AND id != ? AND json_extract(record, '$.image.digest') = ? "
+            "AND json_extract(record, '$.switching') "
+            "AND json_extract(record, '$.undoes') IS NULL ORDER BY seq DESC LIMIT 1",
+            (attempt.workload, attempt.id, attempt.image.digest),
+        )
+        return any(
+            before.status is Status.ERROR
+            and before.code == ComposeError.code
+            and before.restored is True
+            and (before.finished_at or before.started_at) >= since
+            for before in found
+        )
 
     def released(self, workload: str, count: int) -> list[Image]:
         """The images of the newest `count` releases that ran, proved, newest first."""
