@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from webhook_launcher.config import values
@@ -58,10 +59,6 @@ def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
     problems: list[Problem] = []
     top = Section(read_yaml(text, problems), "", problems, path.absolute().parent)
     poll = read_poll(top, PollSettings())
-    sources = _sources(top, kinds)
-    workloads = {
-        name: read_workload(section, name, poll) for name, section in top.sections("workloads")
-    }
     settings = Settings(
         path=path.absolute(),
         state=top.take("state", values.path_from(top.base), _STATE),
@@ -71,12 +68,15 @@ def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
         limits=_limits(top),
         admin_token=_admin(top),
         registries=_registries(top),
-        sources=sources,
-        workloads=workloads,
-        retention=read_retention(top, sources, workloads, kinds),
+        sources=_sources(top, kinds),
+        workloads={
+            name: read_workload(section, name, poll) for name, section in top.sections("workloads")
+        },
         record=_recording(top),
         receipts=_receipts_key(top),
     )
+    retention = read_retention(top, settings.sources, settings.workloads, kinds)
+    settings = replace(settings, retention=retention)
     top.finish()
     _cross_check(top, settings)
     if problems:
