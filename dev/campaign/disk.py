@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -35,7 +36,7 @@ class Disk:
         with self._image.open("wb") as file:
             file.truncate(_SIZE)
         _run("mkfs.ext4", "-q", "-m", "0", "-e", "remount-ro", str(self._image))
-        self.mount()
+        self._mount()
         self.where.chmod(0o700)
         return self
 
@@ -46,20 +47,17 @@ class Disk:
         _run("umount", "--lazy", str(self.where))
         self._image.unlink()
 
-    def mount(self) -> None:
-        """As at the start of the machine; the file system mends itself by its own journal."""
-        _run("mount", "-o", "loop", str(self._image), str(self.where))
+    def mount_anew(self) -> None:
+        """After it gave up; the file system mends itself by its own journal. Nobody may use it.
 
-    def unmount(self) -> None:
-        """Nobody may use it; who was killed needs a moment to be gone."""
-        deadline = time.monotonic() + _LEAVING
-        while True:
-            try:
-                return _run("umount", str(self.where))
-            except subprocess.CalledProcessError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.05)
+        A copy is mounted: while some program that the engine has just started still has our mounts
+        in its own view, the kernel would give the old mount, which is read-only, once more.
+        """
+        self._unmount()
+        fresh = self._image.with_suffix(".fresh")
+        shutil.copyfile(self._image, fresh)
+        fresh.replace(self._image)
+        self._mount()
 
     def fill(self) -> None:
         """Take everything that is left, also what the file system gives free by writing it out."""
@@ -115,6 +113,19 @@ class Disk:
         with path.open("r+b") as file:
             file.seek(_PAGE)
             file.write(b"\xa5" * (path.stat().st_size - _PAGE))
+
+    def _mount(self) -> None:
+        _run("mount", "-o", "loop", str(self._image), str(self.where))
+
+    def _unmount(self) -> None:
+        deadline = time.monotonic() + _LEAVING
+        while True:
+            try:
+                return _run("umount", str(self.where))
+            except subprocess.CalledProcessError:  # who was killed needs a moment to be gone
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     def _control(self, request: int) -> None:
         descriptor = os.open(self.where, os.O_RDONLY | os.O_DIRECTORY)

@@ -90,14 +90,13 @@ class _Play:
         return recovered
 
     def _given_up(self) -> float:
-        """Until it is mounted anew, for which nobody may use it; whoever ends is started again."""
+        """Until it is mounted anew, for which nobody may use it."""
         launcher = self.scene.site.launcher
         pushed, again = self._acknowledged(), secrets.token_hex(8)
         self.disk.give_up()
         self._refusing(pushed, again)
         launcher.kill()
-        self.disk.unmount()
-        self.disk.mount()
+        self.disk.mount_anew()
         launcher.start("/healthz")
         recovered = self._recovered(pushed)
         self._sent_again(again)
@@ -226,6 +225,8 @@ class _Play:
         said = str(answer.body.get("reasons", {}).get("journal"))
         if answer.status != 503 or reason not in said or answer.seconds > _READY:
             raise BrokenPromiseError(f"/readyz after {answer.seconds:.1f} s: {answer}")
+        if (alive := ask("GET", f"{self.scene.site.launcher.url}/healthz")).status != 200:
+            raise BrokenPromiseError(f"/healthz: {alive}")
 
     def _stopped(self, pushed: Image) -> None:
         """What ran before goes on meanwhile."""

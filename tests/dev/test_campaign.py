@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -91,6 +93,17 @@ class TestATrap:
         assert json.loads(ran.stdout) is True
 
 
+def _mounts_of(pid: int) -> Path:
+    return Path(f"/proc/{pid}/ns/mnt").readlink()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 class TestADisk:
     def test_is_gone_with_its_block_whatever_was_done_to_it(self, tmp_path: Path) -> None:
         """A run that breaks off must leave no mount, no loop device, and nothing that hangs."""
@@ -123,9 +136,13 @@ class TestADisk:
                 disk.give_up()
                 with pytest.raises(OSError, match="Read-only"):
                     opened.write(b"lost")
-            disk.unmount()
-            disk.mount()
-            assert file.read_bytes() == b"kept"
+            with subprocess.Popen(["unshare", "--mount", "sleep", "60"]) as beside:
+                # It has a view of our mounts as they are, and keeps that.
+                _until(lambda: _mounts_of(beside.pid) != _mounts_of(os.getpid()))
+                disk.mount_anew()
+                assert file.read_bytes() == b"kept"
+                file.write_bytes(b"new")
+                beside.kill()
 
     def test_that_hangs_lets_no_write_return(self, tmp_path: Path) -> None:
         """And then all of them."""
