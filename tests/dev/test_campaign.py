@@ -137,12 +137,13 @@ class TestADisk:
                 with pytest.raises(OSError, match="Read-only"):
                     opened.write(b"lost")
             with subprocess.Popen(["unshare", "--mount", "sleep", "60"]) as beside:
-                # It has a view of our mounts as they are, and keeps that.
-                _until(lambda: _mounts_of(beside.pid) != _mounts_of(os.getpid()))
-                disk.mount_anew()
-                assert file.read_bytes() == b"kept"
-                file.write_bytes(b"new")
-                beside.kill()
+                try:  # it has a view of our mounts as they are, and keeps that
+                    _until(lambda: _mounts_of(beside.pid) != _mounts_of(os.getpid()))
+                    disk.mount_anew()
+                    assert file.read_bytes() == b"kept"
+                    file.write_bytes(b"new")
+                finally:
+                    beside.kill()
 
     def test_that_hangs_lets_no_write_return(self, tmp_path: Path) -> None:
         """And then all of them."""
