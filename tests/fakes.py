@@ -245,6 +245,7 @@ class FakeHost:
     refused_once: set[Digest] = field(default_factory=set)  # somebody interferes, once
     stumbles: int = 0  # how many of the next starts come to nothing, whatever they are of
     unpullable: set[Digest] = field(default_factory=set)
+    broken: set[tuple[str, str]] = field(default_factory=set)  # never started again
     replicas_wanted: int = 1
     full: bool = False  # compose can start nothing any more
     away: bool = False
@@ -371,20 +372,23 @@ class FakeHost:
         self._step("pinned")
         return Path("/override.json")
 
-    def up(self, project: ComposeProject, services: Sequence[str]) -> str:
-        """Recreate the services that do not run what is pinned."""
+    def up(self, project: ComposeProject, services: Sequence[str], *, anew: bool = False) -> str:
+        """Recreate the services that do not run what is pinned, or (`anew`) all of them."""
         self._step("up")
         for service in services:
             pinned = self.pins[project.name, service]
             wanted = parse_reference(pinned).digest
             assert wanted is not None
             before = self.containers_of.get((project.name, service))
-            if before and before.running and before.image_ref == pinned:
+            if not anew and before and before.running and before.image_ref == pinned:
                 continue
             if not self.may_start(wanted):
                 raise NotAdmittedError(pinned)
             if before and (project.name, service) in self.leftovers:
                 raise ComposeError("Conflict. The container name is already in use", output="no")
+            if not anew and (project.name, service) in self.broken:
+                raise ComposeError(f"{service}: its task already exists", output="no")
+            self.broken.discard((project.name, service))
             self.leftovers[project.name, service] = pinned
             self._step("replacement created")
             self.containers_of.pop((project.name, service), None)

@@ -248,6 +248,17 @@ class TestAReleaseThatFails:
         assert world.host.runs() == world.current() == B
         assert world.state().quarantined == frozenset()
 
+    def test_a_container_that_is_never_started_again_is_made_anew(self, world: World) -> None:
+        """A killed engine leaves such: starting it once more would be refused for ever."""
+        running(world, A)
+        world.host.containers_of.clear()
+        world.host.broken.add(("web", "app"))
+        intent = world.ask(Action.RESTORE, origin=POLL)
+        world.work()
+        assert world.host.runs() == A
+        assert world.intent(intent).status is Status.SUCCESS
+        assert len(world.history()) == 2
+
     def test_a_failed_rollback_is_tried_again_later_and_later(self, world: World) -> None:
         """Nothing is healthy now; nobody may have to notice for it to be mended."""
         running(world, A)

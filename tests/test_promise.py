@@ -114,6 +114,12 @@ class Promise(RuleBasedStateMachine):
         self.world.host.containers_of.clear()
 
     @rule()
+    def break_containers(self) -> None:
+        """They stop, and the engine never starts them again: it was killed in the middle of it."""
+        self.world.host.broken.update(self.world.host.containers_of)
+        self.world.host.containers_of.clear()
+
+    @rule()
     def release(self) -> None:
         """An operator releases the quarantine."""
         self.world.journal.workloads.release_quarantine("web")

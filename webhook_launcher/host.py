@@ -70,8 +70,8 @@ class Compose(Protocol):
     def replicas(self, project: ComposeProject, repository: Repository) -> Mapping[str, int]:
         """How many containers each of those services should have."""
 
-    def up(self, project: ComposeProject, services: Sequence[str]) -> str:
-        """Recreate the services; what compose printed."""
+    def up(self, project: ComposeProject, services: Sequence[str], *, anew: bool = False) -> str:
+        """Recreate the services (`anew`: also what is as it should be); what compose printed."""
 
 
 class Gate(Protocol):

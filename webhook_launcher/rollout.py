@@ -145,19 +145,24 @@ class Rollout:
         except (ComposeError, UnhealthyWorkloadError) as error:
             if isinstance(error, UnhealthyWorkloadError) and not error.disturbed:
                 raise
-            # Somebody or something interfered: once more, before the image is judged by it.
+            # Somebody or something interfered: once more, before the image is judged by it. What
+            # could not be started is made anew: an engine that was killed leaves containers that
+            # it never starts again.
             _log.warning(
                 "switching once more", extra={"workload": workload.name, "detail": str(error)}
             )
-            self._up(workload, release, stopwatch)
+            anew = isinstance(error, ComposeError)
+            self._up(workload, release, stopwatch, anew=anew)
 
-    def _up(self, workload: Workload, release: Release, stopwatch: Stopwatch) -> None:
+    def _up(
+        self, workload: Workload, release: Release, stopwatch: Stopwatch, *, anew: bool = False
+    ) -> None:
         project, services = workload.project, self._services(workload)
         since = self._clock.now()
         with stopwatch.step("up"):
             self._engine.sweep(project.name)
             try:
-                self._compose.up(project, services)
+                self._compose.up(project, services, anew=anew)
             except ComposeError:
                 self._engine.ping()  # whose fault it was is asked, never read from text
                 raise

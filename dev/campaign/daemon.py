@@ -13,6 +13,7 @@ from pathlib import Path
 from testbed import engine
 from testbed.errors import MachineError
 from testbed.record import end_program, new_record
+from testbed.releases import EngineRelease
 
 _START_SECONDS = 60.0
 
@@ -21,9 +22,10 @@ class Daemon:
     """A running dockerd; `environment` is that of its clients.
 
     With `size` (as tmpfs has it, `120m`) its images and containers are on a disk of that size.
+    `release` is another than the machine's own.
     """
 
-    def __init__(self, size: str | None = None) -> None:
+    def __init__(self, size: str | None = None, release: EngineRelease | None = None) -> None:
         self.record = new_record()
         self.data = self.record.directory / "data"
         if size is not None:
@@ -33,7 +35,7 @@ class Daemon:
         with warnings.catch_warnings():
             # It is known by its process id, as the machine's own engine is, and reaped by that.
             warnings.simplefilter("ignore", ResourceWarning)
-            host = engine.start(self.record)
+            host = engine.start(self.record, release)
         self.environment: Mapping[str, str] = {**os.environ, "DOCKER_HOST": host}
         command = Path(f"/proc/{self._pid}/cmdline").read_bytes()
         self._argv = [os.fsdecode(word) for word in command.split(b"\0")[:-1]]

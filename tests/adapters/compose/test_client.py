@@ -114,6 +114,26 @@ def test_the_whole_up_command_line(bench: Bench) -> None:
     }
 
 
+def test_anew_replaces_what_is_as_pinned_too(bench: Bench) -> None:
+    """Compose would only start it, which an engine that was killed may refuse for ever."""
+    project = bench.project({"web": {"image": str(WEB)}})
+    bench.compose.pin(project, PINNED, ["web"])
+    bench.compose.up(project, ["web"], anew=True)
+    assert bench.run.calls[-1][-3:] == ["never", "--force-recreate", "web"]
+
+
+def test_a_port_that_the_engine_holds_has_its_own_advice(bench: Bench) -> None:
+    """No `up` helps when nobody has it but the engine: the operator must be told what does."""
+    said = b"Error response from daemon: Bind for 127.0.0.1:8080 failed: port is already allocated"
+    bench.run.up = Finished(1, b"", b"Container p-web-1  Starting\n" + said)
+    project = bench.project({"web": {"image": str(WEB)}})
+    bench.compose.pin(project, PINNED, ["web"])
+    with pytest.raises(ComposeError) as raised:
+        bench.compose.up(project, ["web"])
+    assert "publish=8080" in raised.value.advice()
+    assert "restart the engine" in raised.value.advice()
+
+
 def test_the_services_are_asked_for_with_every_profile(bench: Bench) -> None:
     """Without `*`, a configured service of an inactive profile would be called unknown."""
     project = bench.project({"web": {"image": str(WEB)}})

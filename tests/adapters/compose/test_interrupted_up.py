@@ -238,3 +238,25 @@ def test_other_projects_are_not_swept(host: Host, images: list[Image]) -> None:
     before = [found["Id"] for found in listed(host, project)]
     host.engine.sweep("some-other-project")
     assert [found["Id"] for found in listed(host, project)] == before
+
+
+def test_a_container_that_cannot_be_started_is_made_anew(host: Host, images: list[Image]) -> None:
+    """An engine that was killed leaves such; here its network is gone, which it knows by its id.
+
+    Its files go on, also those in volumes without a name, and so does the network.
+    """
+    web = {"image": str(images[0].reference.repository), "volumes": ["/data"]}
+    project = host.project({"web": web})
+    host.deploy(project, images[0])
+    (old,) = host.engine.containers(project.name, ["web"])
+    host.docker("exec", old.id, "touch", "/data/precious")
+    host.docker("stop", "--time", "1", old.id)
+    host.docker("network", "rm", f"{project.name}_default")
+    with pytest.raises(ComposeError, match="not found"):
+        host.compose.up(project, ["web"])
+    host.compose.up(project, ["web"], anew=True)
+    (made,) = host.engine.containers(project.name, ["web"])
+    assert (made.running, made.name) == (True, old.name)
+    assert made.id != old.id
+    assert host.docker("exec", made.id, "ls", "/data") == "precious"
+    host.docker("network", "inspect", f"{project.name}_default")

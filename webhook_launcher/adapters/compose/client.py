@@ -1,6 +1,7 @@
 """Compose as a subprocess: argv lists, a small environment, time limits, bounded output."""
 
 import json
+import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ _INSTALL = "Install the Docker Compose plugin, version {}.{} or newer.".format(*
 # What `config` prints of a project is longer than what people read: services, not lines, bound it.
 _MAX_MODEL = 16 * 1024 * 1024
 _MAX_OUTPUT = 64 * 1024
+_HELD_PORT = re.compile(r":(?P<port>\d+) failed: port is already allocated")
 # Words by which a file can draw in other files, whose changes we would not see.
 _DRAWS_IN = (b"include", b"extends")
 
@@ -146,13 +148,17 @@ class Compose:
             ) from error
         return override
 
-    def up(self, project: ComposeProject, services: Sequence[str]) -> str:
+    def up(self, project: ComposeProject, services: Sequence[str], *, anew: bool = False) -> str:
         """Recreate the services as pinned; what compose printed.
 
         Networks and volumes that do not exist yet are created, other services are not touched,
-        nothing is pulled or built, and nobody's health is waited for.
+        nothing is pulled or built, and nobody's health is waited for. With `anew` every container
+        of the services is replaced, also one that is as pinned; its volumes go on, anonymous ones
+        too.
         """
         argv = [*self.command(project), "up", "-d", "--no-deps", "--no-build", "--pull", "never"]
+        if anew:
+            argv.append("--force-recreate")
         with held(self._lock(project)) as lock:
             finished = self._finish([*argv, *services], self._up_timeout, inherit=(lock,))
         return _printed(finished)
@@ -272,8 +278,21 @@ class Compose:
             raise ComposeError(
                 f"compose exited with status {finished.status}: {said[-_TOLD:]}",
                 output=f"$ {shlex.join(argv)}\n{_printed(finished)}",
+                advice=_advice(said),
             )
         return finished
+
+
+def _advice(said: str) -> str | None:
+    """What is known to help against a sentence of the engine's; nothing is decided by it."""
+    found = _HELD_PORT.search(said)
+    if found is None:
+        return None
+    return (
+        f"`docker ps --filter publish={found['port']}` shows the container that has the port. If "
+        "there is none, the engine was killed and holds it for one that is no more: restart the "
+        "engine."
+    )
 
 
 def _printed(finished: Finished) -> str:
