@@ -1,10 +1,12 @@
 """Another configuration takes the place of the one in force, in a process that goes on."""
 
+import gc
 import json
 import logging
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -279,6 +281,19 @@ def test_reloads_leave_nothing_behind(stage: Stage) -> None:
     # A thread that has told its last may still be about to end.
     threads, files = counts[0]
     until(lambda: threading.active_count() <= threads and open_files() <= files)
+
+
+def test_what_was_in_force_before_is_freed_at_once(stage: Stage) -> None:
+    """Half a MiB each: fifty of them would wait until the collector came to it by itself."""
+    until(lambda: stage.push() in (200, 202))
+    before = [weakref.ref(loop) for loop in stage.running._service.workers]
+    gc.collect()
+    gc.disable()
+    try:
+        stage.reload({})
+        until(lambda: not any(old() for old in before))
+    finally:
+        gc.enable()
 
 
 def test_a_journal_that_is_damaged_in_use_ends_the_process(stage: Stage, tmp_path: Path) -> None:

@@ -236,6 +236,20 @@ def unix_sockets() -> int:
     return found
 
 
+def test_an_engine_that_is_away_costs_no_descriptors(engine: Engine) -> None:
+    """It is asked for hours; the SDK leaves each socket that did not connect to the collector."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            with pytest.raises(EngineUnavailableError):
+                engine.ping()
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    finally:
+        gc.enable()
+
+
 def test_a_client_keeps_one_socket_whatever_it_asks(faulty: FaultyEngine, engine: Engine) -> None:
     """Every container's id makes another URL: a soak held 280 sockets after ten minutes."""
     faulty.answers["/json"] = lambda exchange: exchange.answer(200, {"Config": {"Tty": False}})

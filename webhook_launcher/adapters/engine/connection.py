@@ -1,6 +1,7 @@
 """Clients of the engine: made when first needed, made anew after the daemon was away."""
 
 import errno
+import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -192,10 +193,22 @@ class Connection:
     def _unavailable(self, what: str, error: Exception) -> EngineUnavailableError:
         """In the words of the system, which the libraries hide in theirs."""
         said = system_error(error)
+        _let_go(error)
         return EngineUnavailableError(
             f"the engine at {self.host} {what}: {in_words(error, otherwise=str(error))}",
             advice=_ADVICE.get(said.errno or 0) if said else None,
         )
+
+
+def _let_go(error: BaseException) -> None:
+    """Of the socket: when it does not connect, the SDK leaves it open in frames that errors keep.
+
+    Until the next collection of garbage there would be one more for every call.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
 
 
 def _file_at(path: str) -> tuple[int, int, int] | None:
