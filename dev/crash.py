@@ -68,7 +68,8 @@ def crash_campaign(
         points += crashes.during(story)
     chosen.shuffle(points)
     number, parts = part
-    yield from crashes.run(registry, directory, points[number - 1 :: parts])
+    first, last = (len(points) * one // parts for one in (number - 1, number))
+    yield from crashes.run(registry, directory, points[first:last])
 
 
 def outage_campaign(registry: TestRegistry, directory: Path, *, full: bool) -> Iterator[Result]:

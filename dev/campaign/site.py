@@ -29,6 +29,8 @@ from webhook_launcher.core.receipts import verify
 
 SERVICES = ("app", "jobs")
 PATIENCE = 180.0
+# Seconds without an open intent after which no step of a deployment is to come.
+_IDLE = 5.0
 # `graceful_timeout`; `serving` itself reads a configuration when it is imported.
 _GRACE = 90.0
 _SECRET = "a-github-secret-of-the-campaign"  # noqa: S105 - known to this run only
@@ -151,6 +153,17 @@ class Site:
         """From now on the launcher dies where the plan says."""
         plan.write(self.launcher.plan)
 
+    def met(self) -> bool:
+        """Whether the planned moment came; False when all is done without it."""
+        idle_since = time.monotonic()
+        while self.launcher.plan.exists():
+            if self._open_intents():
+                idle_since = time.monotonic()
+            if time.monotonic() - idle_since > _IDLE:
+                return False
+            time.sleep(0.02)
+        return True
+
     def await_death(self, victims: str) -> None:
         """Wait for what was planned to happen; BrokenPromiseError when it does not."""
         self._wait("the planned moment did not come", lambda: not self.launcher.plan.exists())
@@ -245,18 +258,23 @@ class Site:
             [half] = journal.execute(
                 "SELECT count(*) FROM deployments WHERE status = 'in_progress'"
             ).fetchone()
-            [waiting] = journal.execute(
-                "SELECT count(*) FROM intents WHERE status IN ('queued', 'in_progress')"
-            ).fetchone()
             faults = journal.execute("SELECT detail FROM intents WHERE code = 'fault'").fetchall()
             bad = {digest for (digest,) in journal.execute("SELECT digest FROM quarantine")}
         if integrity != "ok":
             yield f"journal: {integrity}"
+        waiting = self._open_intents()
         if half or waiting:
             yield f"{half} deployments are open, {waiting} intents wait"
         if image.digest in bad:
             yield "what runs is in quarantine"
         yield from (f"fault: {detail}" for (detail,) in faults)
+
+    def _open_intents(self) -> int:
+        with closing(self._journal()) as journal:
+            [waiting] = journal.execute(
+                "SELECT count(*) FROM intents WHERE status IN ('queued', 'in_progress')"
+            ).fetchone()
+        return int(waiting)
 
     def _wrong_files(self, image: Image) -> Iterator[str]:
         overrides = self.launcher.directory / "state" / "overrides"
