@@ -20,6 +20,7 @@ Reload (SIGHUP): the master process reads the configuration and refuses one that
 it passes the signal on, and the worker process takes the new one in (`reload`).
 """
 
+import gc
 import logging
 import os
 import re
@@ -150,6 +151,12 @@ def _reload(server: Any) -> None:
         tell_refused(error)
     else:
         server.kill_workers(signal.SIGHUP)
+
+
+def pre_fork(_server: Any, _worker: Any) -> None:
+    """What there is now stays: the collector would write into every page that both could share."""
+    gc.collect()
+    gc.freeze()
 
 
 def post_fork(_server: Any, _worker: Any) -> None:

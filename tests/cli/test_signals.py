@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from testbed.process import usage
 from tests.builders import ADMIN, LEFT_OUT, URL_TOKEN
 from tests.served import LONG, Served, serving
 
@@ -102,6 +103,17 @@ class TestReload:
         served.until(lambda: served.workers() not in ([], [worker]) and served.answers())
         assert push(served, 1).status_code == 202
         assert requests.post(f"{served.url}/hooks/ci", timeout=LONG).status_code == 404
+
+    def test_costs_next_to_no_memory(self, served: Served) -> None:
+        """Nothing is kept of the old configuration, and no page that both processes share is lost.
+
+        With neither, eight reloads take 16 MiB here; with both, 4.
+        """
+        before = usage(served.process.pid).pss_mib
+        for number in range(1, 9):
+            served.reload()
+            served.until(partial(_reloaded, served, number))
+        served.until(lambda: usage(served.process.pid).pss_mib < before + 8)
 
     def test_a_hang_up_of_the_terminal_ends_nothing(self, served: Served) -> None:
         """It goes to every process of the group: the master and the worker."""
