@@ -179,10 +179,11 @@ class Launcher:
         """Follow a delivery to its end: its intents. TimeoutError with the log's end."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            found = ask("GET", f"{self.url}/api/v1/deliveries/{delivery}").body
-            if all(intent["final"] for intent in found["intents"]):
-                intents: list[dict[str, Any]] = found["intents"]
-                return intents
+            with suppress(OSError):  # its worker may die meanwhile, and another one starts
+                found = ask("GET", f"{self.url}/api/v1/deliveries/{delivery}").body
+                if all(intent["final"] for intent in found["intents"]):
+                    intents: list[dict[str, Any]] = found["intents"]
+                    return intents
             time.sleep(0.02)
         raise TimeoutError(f"delivery {delivery} has no outcome:\n{self.log_tail()}")
 
