@@ -9,7 +9,9 @@ from campaign.daemon import Daemon
 from testbed.images import Behaviour, Recipe, TestRegistry
 from tests.projects import Host, SystemClock
 from webhook_launcher.adapters.engine import Connection, Engine
+from webhook_launcher.adapters.engine.endings import was_signalled
 from webhook_launcher.core.container import Container
+from webhook_launcher.core.errors import EngineUnavailableError
 from webhook_launcher.core.model import Image
 
 pytestmark = pytest.mark.engine
@@ -78,8 +80,8 @@ def test_an_engine_that_goes_says_that_it_stopped_its_containers(
 ) -> None:
     """For the seconds in which it still answers, a good image must not be blamed.
 
-    It takes no new connection then, and goes on with those that there are. One container does not
-    obey, so that it waits.
+    It takes no new connection then, and goes on with those that are in use; who asks anew is told
+    that it is away, which blames nobody either. One container does not obey, so that it waits.
     """
     connection = Connection(daemon.environment)
     engine = Engine(connection, SystemClock())
@@ -91,11 +93,14 @@ def test_an_engine_that_goes_says_that_it_stopped_its_containers(
         engine.pull(image)
     container = daemon.docker("run", "--detach", "--init", good.pinned)
     daemon.docker("run", "--detach", stubborn.pinned)
-    daemon.ask_to_stop()
-    deadline = time.monotonic() + 20
-    running = True
-    while running and time.monotonic() < deadline:
-        with connection.client() as client:
+    with connection.client() as client:
+        client.inspect_container(container)
+        daemon.ask_to_stop()
+        deadline = time.monotonic() + 20
+        running = True
+        while running and time.monotonic() < deadline:
             running = client.inspect_container(container)["State"]["Running"]
-    assert engine.was_stopped(container)
+        assert was_signalled(client, container)
+    with pytest.raises(EngineUnavailableError):
+        engine.was_stopped(container)
     connection.close()
