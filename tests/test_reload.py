@@ -28,6 +28,7 @@ from webhook_launcher.core.workload import Workload
 from webhook_launcher.launcher import Launcher
 from webhook_launcher.placement import Placement
 from webhook_launcher.poller import Poller
+from webhook_launcher.prerequisites import Prerequisites
 from webhook_launcher.reload import Running
 from webhook_launcher.sources import KINDS
 
@@ -123,6 +124,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """Up; it ends whatever a test did to it. There is neither registry nor engine to look at."""
     monkeypatch.setattr(Poller, "step", lambda _: 3600.0)
     monkeypatch.setattr(Placement, "step", lambda _: 3600.0)
+    monkeypatch.setattr(Prerequisites, "step", lambda _: 3600.0)
     monkeypatch.setattr(Engine, "ping", lambda _: None)
     made = Stage(tmp_path)
     monkeypatch.setattr(Launcher, "launch", made.launch)
