@@ -16,7 +16,7 @@ from docker.errors import APIError, DockerException, NotFound, create_api_error_
 from docker.transport import UnixHTTPAdapter
 from docker.utils import kwargs_from_env
 
-from webhook_launcher.core.causes import in_words, system_error
+from webhook_launcher.core.causes import causes, in_words, system_error
 from webhook_launcher.core.errors import EngineError, EngineUnavailableError
 from webhook_launcher.core.model import Platform
 
@@ -205,10 +205,8 @@ def _let_go(error: BaseException) -> None:
 
     Until the next collection of garbage there would be one more for every call.
     """
-    seen: BaseException | None = error
-    while seen is not None:
-        traceback.clear_frames(seen.__traceback__)
-        seen = seen.__cause__ or seen.__context__
+    for one in causes(error):
+        traceback.clear_frames(one.__traceback__)
 
 
 def _file_at(path: str) -> tuple[int, int, int] | None:
