@@ -4,8 +4,7 @@ Counted in memory, since the process began: whoever sends forged deliveries writ
 disk. One object goes from configuration to configuration (`app.build`), so a reload resets nothing.
 """
 
-import threading
-from collections import Counter
+import itertools
 from collections.abc import Mapping
 
 from webhook_launcher.web.answer import Answer
@@ -19,16 +18,18 @@ class Refusals:
     """Counts that only go up. As many as there are configured sources times codes of ours."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[tuple[str, ...]] = Counter()
+        self._numbers: dict[tuple[str, ...], itertools.count[int]] = {}
+        self._counts: dict[tuple[str, ...], float] = {}
 
     def add(self, source: str, answer: Answer) -> None:
-        """Count one. `source` is configured, or `UNKNOWN`. From any thread."""
+        """Count one. `source` is configured, or `UNKNOWN`. From any thread, without a lock.
+
+        `setdefault` and `next` are atomic; a count that a thread stores late is lower by those that
+        came between, until the next one.
+        """
         key = (source, str(answer.content["code"]))
-        with self._lock:
-            self._counts[key] += 1
+        self._counts[key] = next(self._numbers.setdefault(key, itertools.count(1)))
 
     def counts(self) -> Mapping[tuple[str, ...], float]:
         """By source and code; nothing for what never happened."""
-        with self._lock:
-            return dict(self._counts)
+        return self._counts.copy()
