@@ -3,36 +3,27 @@
 What is ignored here is who sent it: most credentials of the recordings are gone.
 """
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sources.recordings import PAYLOADS, load
+from tests.sources.recordings import (
+    CDEVENTS,
+    DISAGREEMENTS,
+    ENTRIES,
+    EXPECTED,
+    HOST,
+    KIND_OF,
+    PAYLOADS,
+    POLICY,
+    require_recordings,
+)
 from tests.sources.senders import http, options, source
 from webhook_launcher.core.errors import EventError
 from webhook_launcher.core.source import Delivery, Source
 from webhook_launcher.sources import KINDS, read
 
-HOST = "registry.example.com"
-# Folders that are not named as the kind that reads them.
-KIND_OF = {"ghcr": "github", "ci": "github", "gcr": "artifact-registry", "cdevents": "generic"}
-# How an operator maps CDEvents.
-CDEVENTS: dict[str, object] = {
-    "fields": {"purl": "subject.id"},
-    "when": {"context.type": "dev.cdevents.artifact.published.*"},
-}
-# What our defaults make of the entries that depend on a setting.
-POLICY = {
-    "aliyun/01-full-payload.json": "reject",  # upper case is no OCI name
-    "ghcr/09-package-action-create-2020-beta.json": "ignored",  # `published` and `updated` only
-    "jfrog/01-keel-remote-cache-ubuntu.json": "ignored",  # a filled cache is no push
-}
-# Entries that contradict the rules: here `target.digest` and the digest in `target.url` differ,
-# which is refused everywhere (the two fields of the entry disagree).
-DISAGREEMENTS = {"distribution/09-spinnaker-schema1-latest-plus-blobs.json": "reject"}
-EXPECTED = {"bad-digest": "reject", "ci-event": "ignored"}
-ENTRIES = [e for e in load(PAYLOADS / "manifest.json") if e["outcome"] != "not-a-payload"]
+require_recordings()
 
 
 def delivery_of(entry: dict[str, Any]) -> Delivery:
@@ -90,9 +81,3 @@ def test_a_recorded_delivery_leads_to_what_the_manifest_says(entry: dict[str, An
 def test_what_is_listed_here_is_in_the_manifest(name: str) -> None:
     """A renamed entry must not leave a line behind that says nothing."""
     assert name in {entry["file"] for entry in ENTRIES}
-
-
-def test_every_kind_has_a_recording_of_our_own() -> None:
-    """A new kind needs one: the hostile tests start from it, and the documentation shows it."""
-    own = {path.stem for path in (Path(__file__).parent / "deliveries").glob("*.http")}
-    assert own == set(KINDS)

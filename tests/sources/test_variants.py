@@ -6,6 +6,7 @@ One line each: the recording of a kind, what is different, what it leads to. Tex
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.sources.senders import D1, D2, MISSING, changed, recorded, source, with_body
 from webhook_launcher.core.errors import EventError
 from webhook_launcher.core.source import Delivery
-from webhook_launcher.sources import read
+from webhook_launcher.sources import KINDS, read
 
 SIGNATURE = f"sha256-{'a' * 64}.sig"
 LONGEST_TAG = "v" * 128
@@ -545,3 +546,9 @@ def test_fields_that_nobody_knows_change_nothing() -> None:
             continue
         more = changed(variant.delivery, ("x_new", {"a": [1, 2.5, None, {"b": "c"}]}))
         assert outcome(replace(variant, delivery=more)) == variant.leads_to, variant.name
+
+
+def test_every_kind_has_a_recording_of_our_own() -> None:
+    """A new kind needs one: the hostile tests start from it, and the documentation shows it."""
+    own = {path.stem for path in (Path(__file__).parent / "deliveries").glob("*.http")}
+    assert own == set(KINDS)

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from tests.sources.recordings import VECTORS, load
+from tests.sources.recordings import VECTORS, load, require_recordings
 from tests.sources.senders import NOW, changed, options, secrets, source
 from webhook_launcher.core.errors import AuthenticationError
 from webhook_launcher.core.signatures import (
@@ -27,6 +27,8 @@ from webhook_launcher.core.signatures import (
 from webhook_launcher.core.source import KEY_LOOKUP, Delivery
 from webhook_launcher.sources import KINDS
 from webhook_launcher.sources.sns import key_of_certificate
+
+require_recordings()
 
 ALGORITHMS: dict[str, Algorithm] = {"sha1": "sha1", "sha256": "sha256", "sha512": "sha512"}
 GOOGLE = load(VECTORS / "google-pubsub-oidc.json")
