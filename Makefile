@@ -5,6 +5,9 @@ BIN := .venv/bin
 MACHINE := $(PYTHON) dev/machine.py run $(if $(KEEP),--keep) --
 # Another engine, with the containerd image store, and the newest compose.
 SECOND := $(PYTHON) dev/machine.py run --if-possible --engine 26.1 --compose newest --
+# Two thirds of the tests' time is waiting for containers: more workers than cores.
+WORKERS ?= 6
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -41,14 +44,14 @@ format: venv ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 test: check ## every test, on a real engine, and the main job on a second one
-	$(MACHINE) $(BIN)/python -m pytest $(PYTEST_ARGS)
-	$(if $(PYTEST_ARGS),,$(SECOND) $(BIN)/python -m pytest -m second_engine)
+	$(MACHINE) $(PYTEST) $(PYTEST_ARGS)
+	$(if $(PYTEST_ARGS),,$(SECOND) $(PYTEST) -m second_engine)
 
 test-engines: venv ## the engine tests on every engine and compose there is
 	$(PYTHON) dev/engines.py $(PYTEST_ARGS)
 
 test-fast: venv ## the tests that need no engine
-	$(BIN)/python -m pytest -m "not engine" $(PYTEST_ARGS)
+	$(PYTEST) -m "not engine" $(PYTEST_ARGS)
 
 demo: venv ## the main job, live; KEEP=1 leaves it running
 	$(MACHINE) $(BIN)/python dev/demo.py $(if $(KEEP),--keep)

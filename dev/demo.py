@@ -17,7 +17,8 @@ from tempfile import mkdtemp
 from typing import Any
 
 from testbed.images import Behaviour, Recipe, TestRegistry
-from testbed.launcher import Launcher, fetch, free_port, github_push
+from testbed.launcher import Launcher, fetch, github_push
+from testbed.ports import free_port
 
 REPOSITORY = "acme/web"
 SECRET = "a-webhook-secret-for-this-demo"  # noqa: S105 - known to this run only

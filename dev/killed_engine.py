@@ -24,7 +24,7 @@ from campaign.daemon import Daemon
 from testbed import releases
 from testbed.errors import MachineError
 from testbed.images import Recipe, TestRegistry
-from testbed.launcher import free_port
+from testbed.ports import free_port
 from tests.projects import Host
 from webhook_launcher.core.errors import ComposeError
 from webhook_launcher.core.model import Image

@@ -30,7 +30,8 @@ from typing import Any
 from testbed.description import describe_machine
 from testbed.forwarder import Forwarder, Way
 from testbed.images import Behaviour, Recipe, TestRegistry
-from testbed.launcher import Launcher, fetch, free_port, github_push
+from testbed.launcher import Launcher, fetch, github_push
+from testbed.ports import free_port
 from testbed.process import usage
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,6 +16,7 @@ from typing import Any
 
 import requests
 
+from testbed.ports import free_port
 from tests.builders import CONFIGURATION, changed
 
 LONG = 60.0
@@ -107,13 +108,6 @@ def everything(connection: socket.socket) -> bytes:
         while chunk := connection.recv(65536):
             answer += chunk
     return answer
-
-
-def free_port() -> int:
-    """A port of loopback that nobody uses now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _configuration(port: int) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from docker.utils import kwargs_from_env
 from campaign.traps import PLAN_VARIABLE, Plan
 from campaign.watch import Watch
 from testbed.images import Recipe, TestRegistry
-from testbed.launcher import Answer, Launcher, fetch, free_port, github_push
+from testbed.launcher import Answer, Launcher, fetch, github_push
+from testbed.ports import free_port
 from webhook_launcher.adapters.journal import kept_receipts, public_keys
 from webhook_launcher.core.errors import LauncherError
 from webhook_launcher.core.model import Image

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from testbed.crowd import DIGEST, SERVICE, Crowd, crowd
-from testbed.launcher import Launcher, free_port
+from testbed.launcher import Launcher
+from testbed.ports import free_port
 from testbed.process import usage
 from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.core.model import Image

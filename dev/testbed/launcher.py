@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from testbed.ports import free_port
+
+# `free_port` as well: a test that starts a launcher needs ports for its services.
+__all__ = ["READY_SECONDS", "Answer", "Launcher", "ask", "fetch", "free_port", "github_push"]
 
 READY_SECONDS = 30.0
 _STOP_SECONDS = 100.0
@@ -32,14 +36,6 @@ class Answer:
     headers: Mapping[str, str]
     seconds: float
     size: int = 0
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def ask(

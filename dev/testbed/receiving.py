@@ -12,8 +12,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from testbed.launcher import Launcher, fetch, free_port
+from testbed.launcher import Launcher, fetch
 from testbed.load import Request
+from testbed.ports import free_port
 
 _READY_SECONDS = 30.0
 _ENDLESS = 1_000_000_000  # it is the speed that is measured, not the limits

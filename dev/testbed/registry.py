@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,11 +14,12 @@ from pathlib import Path
 from testbed import programs
 from testbed.cache import log_file
 from testbed.errors import MachineError
+from testbed.ports import free_port
 from testbed.record import Record, end_program
 
 IMAGE = "registry:2"
 START_SECONDS = 30
-# Between finding a free port and taking it, another run may take it.
+# Between finding a free port and taking it, a program outside these tests may take it.
 PORT_ATTEMPTS = 5
 
 
@@ -41,13 +41,6 @@ def start(record: Record, env: Mapping[str, str]) -> str:
         end_program(*record.programs["registry"], 5)
     kept_log = shutil.copy(log_of(record), log_file("registry"))
     raise MachineError("the registry does not come up", f"read {kept_log}")
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _start_program(record: Record, program: Path, address: str) -> "subprocess.Popen[bytes]":

@@ -174,7 +174,12 @@ class TestKeys:
         with pytest.raises(subprocess.CalledProcessError):
             openssl(*verify)
 
-    @pytest.mark.parametrize("pem", [b"", b"garbage", KEY.public.pem, KEY.pem[:-40], b"\x00" * 99])
+    # The ids are fixed: a key made at import would name the test anew in each process.
+    @pytest.mark.parametrize(
+        "pem",
+        [b"", b"garbage", KEY.public.pem, KEY.pem[:-40], b"\x00" * 99],
+        ids=["empty", "garbage", "public", "cut", "zeros"],
+    )
     def test_what_is_no_private_key_is_refused_with_how_to_make_one(self, pem: bytes) -> None:
         """And nothing of it is quoted: it may be somebody's key nevertheless."""
         with pytest.raises(ValueError, match="is not a private key in PEM; make one with") as error:

@@ -17,7 +17,7 @@ from figures.picture import draw
 from figures.scale import measure_scale
 from testbed.crowd import DIGEST, crowd
 from testbed.forwarder import Forwarder, Way
-from testbed.launcher import free_port
+from testbed.ports import free_port
 from testbed.process import usage
 from tests.clock import FakeClock
 from webhook_launcher.adapters.engine import Connection, Engine

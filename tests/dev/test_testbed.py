@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from testbed.cache import exclusive, run_logged
 from testbed.errors import MachineError
 from testbed.leftovers import mounts_below
 from testbed.network import POOLS, bridges_beside, free_pool, routed_networks
+from testbed.ports import Ports, is_free
 from testbed.programs import is_static, major_version
 from testbed.record import abandoned_records, end_program, new_record, open_record, start_ticks
 
@@ -279,3 +281,39 @@ def test_a_run_told_to_end_ends_its_command_and_cleans_up(apart: Path) -> None:
     assert time.monotonic() - began < 30
     assert not directory.exists()
     run.stdout.close()
+
+
+def test_two_processes_never_get_the_same_port(tmp_path: Path) -> None:
+    """Between taking a port and listening on it another test would start its server there."""
+    mine, other = Ports(tmp_path), Ports(tmp_path)
+    assert not {mine.take() for _ in range(200)} & {other.take() for _ in range(200)}
+
+
+def test_a_port_in_use_is_passed_over_and_comes_again_when_free(tmp_path: Path) -> None:
+    """A program outside the tests may listen anywhere."""
+    ports = Ports(tmp_path)
+    taken = ports.take()
+    with socket.create_server(("127.0.0.1", taken)):
+        assert not is_free(taken)
+        block = {ports.take() for _ in range(100)}
+        assert taken not in block
+    assert taken in {ports.take() for _ in range(100)}
+
+
+def test_the_port_of_an_outgoing_connection_is_never_given(tmp_path: Path) -> None:
+    """The kernel picks those from its own range, which the blocks leave out."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = Ports(tmp_path, end=min(first, 32_768))
+    assert all(ports.take() < first for _ in range(100))
+
+
+def test_claims_end_with_the_process(tmp_path: Path) -> None:
+    """A killed run must not use the ports up."""
+    claim = "import sys, pathlib; from testbed.ports import Ports; "
+    claim += "Ports(pathlib.Path(sys.argv[1]), end=10_304).take()"
+    for _ in range(2):
+        command = [sys.executable, "-c", claim, str(tmp_path)]
+        subprocess.run(command, cwd=ROOT / "dev", check=True, timeout=60)
+    Ports(tmp_path, end=10_304).take()
+    with pytest.raises(MachineError, match="claimed"):
+        Ports(tmp_path, end=10_304).take()

@@ -14,7 +14,7 @@ import docker
 from docker.utils import kwargs_from_env
 
 from testbed.images import Recipe, TestRegistry
-from testbed.launcher import free_port
+from testbed.ports import free_port
 
 SERVICE = "web"
 # Of a layer that no engine has seen: what a small change of an application weighs.
