@@ -212,8 +212,8 @@ class TestReference:
     )
     def test_refusing_takes_no_time(self, text: str) -> None:
         """Patterns that try every split of a long text are how a small request stops a service."""
-        start = time.perf_counter()
+        start = time.thread_time()
         for _ in range(50):
             with pytest.raises(InvalidReferenceError):
                 parse_reference(text + "!")
-        assert time.perf_counter() - start < 0.5
+        assert time.thread_time() - start < 0.5

@@ -97,10 +97,10 @@ class TestARange:
     )
     def test_no_tag_takes_long(self, tag: str) -> None:
         """Whoever may push chooses the names; a list has thousands."""
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(100):
             early().rank(tag)
-        assert time.perf_counter() - began < 0.5
+        assert time.thread_time() - began < 0.5
 
 
 class TestAPattern:
@@ -140,10 +140,10 @@ class TestAPattern:
     def test_no_tag_stalls_any_pattern(self, pattern: str) -> None:
         """A backtracking engine would hold every thread of the launcher for hours."""
         series = parse_pattern(pattern)
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(100):
             series.rank("a" * 127 + "!")
-        assert time.perf_counter() - began < 0.5
+        assert time.thread_time() - began < 0.5
 
     @pytest.mark.parametrize(
         ("pattern", "said"),

@@ -92,10 +92,10 @@ def test_a_surrogate_pair_is_a_character() -> None:
 )
 def test_refusing_a_megabyte_takes_time_in_proportion(body: bytes) -> None:
     """A delivery is answered within a second; a pattern that scans quotes twice takes hours."""
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(StrictJsonError):
         loads(body)
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
 
 
 @given(st.binary() | st.text(alphabet='[]{}",:\\ud8 019.eE+-nulNaI', max_size=200).map(str.encode))
