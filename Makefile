@@ -7,7 +7,7 @@ MACHINE := $(PYTHON) dev/machine.py run $(if $(KEEP),--keep) --
 SECOND := $(PYTHON) dev/machine.py run --if-possible --engine 26.1 --compose newest --
 # Two thirds of the tests' time is waiting for containers: more workers than cores.
 WORKERS ?= 6
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
