@@ -101,6 +101,16 @@ def stop(record: Record) -> None:
     say(f"{record.directory} could not be removed entirely; remove it by hand")
 
 
+def require_linux(platform: str) -> None:
+    """Refuse other systems: records, ports and many tests read /proc."""
+    if platform != "linux":
+        raise MachineError(
+            f"the tests and the demo need Linux, and this is {platform}",
+            "run them as root in a virtual machine with Debian 12, or on any Linux with Docker "
+            "Engine and compose v2",
+        )
+
+
 def clear_abandoned() -> None:
     """End what killed runs left behind; what resists is no reason not to run."""
     for record in abandoned_records():
@@ -209,6 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     _on_signals(_interrupt)
     try:
+        require_linux(sys.platform)
         if arguments.verb == "run":
             if arguments.if_possible and not releases.possible() and not os.environ.get("CI"):
                 say("this is not root on Debian: no other engine can be had here, so not run")

@@ -3,6 +3,8 @@
 # Running it again costs nothing: two stamps in .venv say what it was made from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# pip compiles what it installs only where this is not set.
+unset PYTHONDONTWRITEBYTECODE
 
 python="${PYTHON:-python3}"
 venv=.venv

@@ -1,18 +1,30 @@
 """Fixtures of the stories around a whole launcher (`tests.world`)."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.world import World
 
+# A launcher that a test starts compiles every module anew where this is set, at 1.4 s each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # The same examples everywhere, and no limit of wall-clock time for one: with other programs beside
 # the tests an example takes as long as it takes. `make search` plays random ones.
-settings.register_profile("search", deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.register_profile("suite", settings.get_profile("ci"), max_examples=50)
+settings.register_profile(
+    "search",
+    max_examples=int(os.environ.get("EXAMPLES", "1000")),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # The fixtures that need an engine: machine, registry, repository, host.
 pytest_plugins = ["tests.machine"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import base_image
+from machine import require_linux
 from testbed.cache import exclusive, run_logged
 from testbed.errors import MachineError
 from testbed.leftovers import mounts_below
@@ -213,6 +214,14 @@ def test_a_logged_command_leaves_its_words_and_is_bounded(tmp_path: Path) -> Non
     assert not run_logged(["/nonexistent"], log, seconds=1)
     assert "spoken" in log.read_text()
     assert "not finished after" in log.read_text()
+
+
+def test_another_system_is_told_what_the_tests_need() -> None:
+    """A trace from /proc would tell a newcomer nothing."""
+    with pytest.raises(MachineError, match="need Linux, and this is darwin") as error:
+        require_linux("darwin")
+    assert "Debian 12" in error.value.advice
+    require_linux("linux")
 
 
 def test_the_stand_in_is_made_of_the_release_the_dockerfile_names() -> None:

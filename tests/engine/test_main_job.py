@@ -359,11 +359,15 @@ def test_send_waits_for_the_result_and_exits_by_it(stage: Stage) -> None:
 @pytest.mark.second_engine
 def test_pruning_does_not_take_the_rollback_away(stage: Stage) -> None:
     """A digest-only image is dangling: without keep-tags a prune would end the way back."""
-    one = stage.push(Recipe("one"))
+    ours = {"Labels": {"pruned-by": stage.repository}}
+    one = stage.push(Recipe("one", config=ours))
     launcher = stage.launch()
     eventually(lambda: current(launcher) == one.digest and idle(launcher))
-    assert stage.push_and_follow(launcher, Recipe("two"))["status"] == "success"
-    stage.host.docker("image", "prune", "-f")
+    assert stage.push_and_follow(launcher, Recipe("two", config=ours))["status"] == "success"
+    # The filter spares images that a test beside this one has pulled and not yet started.
+    stage.host.docker(
+        "image", "prune", "--force", "--filter", f"label=pruned-by={stage.repository}"
+    )
     stage.registry.delete(stage.repository, one.digest)
     assert launcher.run("rollback", "web", "--wait").returncode == 0
     assert stage.serves() == "one"
