@@ -40,6 +40,7 @@
     │   └── UnhealthyWorkloadError    triggers rollback
     └── JournalError                  our own disk
         ├── JournalDamagedError       its file; the launcher begins anew
+        ├── JournalTooNewError        a newer version wrote it
         ├── StateLockedError          a second launcher
         ├── QueueFullError            retryable: too many intents wait
         ├── SigningKeyError           the key of the receipts
@@ -420,6 +421,18 @@ class JournalDamagedError(JournalError):
     default_advice = (
         "Check the disk. The file is kept in the `state` directory as journal.sqlite3.corrupt-…."
     )
+
+
+class JournalTooNewError(JournalError):
+    """A newer version of the launcher wrote the journal; nothing was changed."""
+
+    code = "journal-too-new"
+
+    def __init__(self, found: int, newest: int, *, advice: str | None = None) -> None:
+        super().__init__(
+            f"the journal has schema {found}, and this version reads schemas up to {newest}",
+            advice=advice,
+        )
 
 
 class StateLockedError(JournalError):

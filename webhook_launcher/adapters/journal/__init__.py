@@ -6,7 +6,7 @@ nothing to rebuild after a crash but the claims of the process that died.
 
 import copy
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from webhook_launcher.adapters.journal.receipt_key import check_keys, public_key
 from webhook_launcher.adapters.journal.receipts import Receipts, kept_receipts
 from webhook_launcher.adapters.journal.retention import forget
 from webhook_launcher.adapters.journal.room import Room
+from webhook_launcher.adapters.journal.schema import STEPS, Step
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.dsse import PrivateKey
 from webhook_launcher.core.errors import JournalDamagedError
@@ -63,8 +64,9 @@ class Journal:
         limit: int = 10_000,
         key: PrivateKey | None = None,
         new_id: Callable[[], str] = _random_id,
+        steps: Sequence[Step] = STEPS,
     ) -> None:
-        self._database = Database(state, [table.SCHEMA for table in TABLES])
+        self._database = Database(state, [table.SCHEMA for table in TABLES], steps)
         self._state = state
         self._probe = Probe(self._database)
         self._room = Room(self._database, state)

@@ -27,7 +27,8 @@ from webhook_launcher.adapters.journal.damage import (
     take_over,
 )
 from webhook_launcher.adapters.journal.privacy import check_directory
-from webhook_launcher.adapters.journal.schema import bring_up_to_date
+from webhook_launcher.adapters.journal.schema import STEPS, Step, bring_up_to_date
+from webhook_launcher.adapters.journal.upgrade import refuse_newer, upgrade
 from webhook_launcher.adapters.journal.writer import Result, Writer
 from webhook_launcher.core.errors import JournalDamagedError, JournalError, StateLockedError
 
@@ -54,7 +55,7 @@ class Store(Protocol):
 class Database:
     """One connection, shared by the threads under a lock; SQLite allows one writer anyway."""
 
-    def __init__(self, state: Path, tables: Sequence[str]) -> None:
+    def __init__(self, state: Path, tables: Sequence[str], steps: Sequence[Step] = STEPS) -> None:
         self._mutex = threading.RLock()
         self._depth = 0
         self._whole = 1  # the depth whose transaction is undone as a whole; 2 inside a batch
@@ -65,10 +66,10 @@ class Database:
         # True after a failure, False once that was examined, None after a success.
         self._doubted: bool | None = None
         with ExitStack() as opened:
-            self._lock_file = _lock(state)
+            self._lock_file = lock(state)
             opened.callback(os.close, self._lock_file)
             try:
-                self._connection = _sound_or_new(state, tables)
+                self._connection = _sound_or_new(state, tables, steps)
             except (sqlite3.Error, OSError) as error:
                 raise JournalError(f"cannot open the journal in {state}: {error}") from error
             opened.callback(self._connection.close)
@@ -227,26 +228,35 @@ class Database:
                 self._connection.execute("RELEASE change")
 
 
-def _sound_or_new(state: Path, tables: Sequence[str]) -> sqlite3.Connection:
-    """The journal, checked; when it is damaged, a new one, and the old one is moved aside."""
+def _sound_or_new(state: Path, tables: Sequence[str], steps: Sequence[Step]) -> sqlite3.Connection:
+    """The journal, checked and upgraded; a damaged one is moved aside, and a new one begins."""
     damage = marked(state) or ("it is no SQLite file" if is_foreign(state) else None)
     if damage is None:
         try:
-            connection = _connect(state, tables)
-            damage = _damage_of(connection)
-            if damage is None:
-                return connection
+            with ExitStack() as opened:
+                connection = _connect(state)
+                opened.callback(_close, connection)
+                refuse_newer(connection, state, steps)
+                damage = check(connection)
+                if damage is None:
+                    upgrade(connection, state, tables, steps)
+                    opened.pop_all()
+                    return connection
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             damage = str(error)
     aside = move_aside(state, damage)
-    connection = _connect(state, tables)
-    take_over(aside, connection)
+    with ExitStack() as opened:
+        connection = _connect(state)
+        opened.callback(_close, connection)
+        bring_up_to_date(connection, tables, steps)
+        take_over(aside, connection)
+        opened.pop_all()
     return connection
 
 
-def _connect(state: Path, tables: Sequence[str]) -> sqlite3.Connection:
+def _connect(state: Path) -> sqlite3.Connection:
     _private(state / NAME)
     connection = sqlite3.connect(state / NAME, isolation_level=None, check_same_thread=False)
     try:
@@ -258,23 +268,15 @@ def _connect(state: Path, tables: Sequence[str]) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=FULL")
         # What a reader made it grow to is given back as soon as it begins at its start again.
         connection.execute(f"PRAGMA journal_size_limit={_WAL_LEFT}")
-        bring_up_to_date(connection, tables)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _damage_of(connection: sqlite3.Connection) -> str | None:
-    """The connection is closed when there is damage, or when it cannot be told."""
-    damage: str | None = "not checked"
-    try:
-        damage = check(connection)
-    finally:
-        if damage is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
-    return damage
+def _close(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):  # a damaged one cannot be folded
+        connection.close()
 
 
 class _Table(Protocol):
@@ -311,7 +313,7 @@ def _private(path: Path) -> None:
                 os.close(descriptor)
 
 
-def _lock(state: Path) -> int:
+def lock(state: Path) -> int:
     """Hold `state/lock` for the life of the process; the kernel gives it free on any exit."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,35 +1,63 @@
-"""The tables: made in a new file, brought up to date in an old one, compared with what we expect.
+"""The tables: created in a new file, upgraded in an old file, compared with what the code expects.
 
 To add a table, declare `SCHEMA` in the module that owns it (statements that begin with CREATE,
 tables before their indexes) and name that module in `journal.TABLES`. A journal that lacks the
 table gets it at the next start; nothing else is to be done.
 
-To change a table that was released, change its `SCHEMA`, so that a new file is right, and append to
-`STEPS` what makes the old one the same (`ALTER TABLE … ADD COLUMN …`, at the end of the table).
-Never edit or reorder steps that were released: `user_version` counts those that a file has had.
+To change anything else that a released version wrote, append a step to `STEPS`:
+
+1. For a column, change the table's `SCHEMA`, so that a new file is right, and append the statement
+   that makes an old table the same: `"ALTER TABLE intents ADD COLUMN note TEXT"` (SQLite adds
+   columns at the end).
+2. For a JSON record, append a function that rewrites the old records:
+   `def _add_note(connection): connection.execute("UPDATE deployments SET record =
+   json_set(record, '$.note', NULL)")`. A new key, status or action is a change too, even if this
+   version reads old records without it: the version before cannot read the new ones. If nothing
+   has to be rewritten, append `"SELECT 1"`: the number alone makes the version before refuse the
+   journal and say how to go back.
+3. Run `tests/adapters/journal/test_written.py`: it opens the journals that released versions wrote.
+   When the version is released, add the journal that it writes (`tests/adapters/journal/written`).
+
+All steps of an upgrade run in one transaction, after a copy of the file (`upgrade`). A step can
+therefore not commit. Never edit or reorder released steps: `user_version` counts the steps that a
+file has had.
 """
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from webhook_launcher.core.errors import JournalError
+from webhook_launcher.core.errors import JournalError, JournalTooNewError
+
+# One SQL statement, or a function over the open connection.
+Step = str | Callable[[sqlite3.Connection], object]
 
 # Each brings a released journal from version n to n + 1; the first release is version 1.
-STEPS: tuple[str, ...] = ()
+STEPS: tuple[Step, ...] = ()
 
 _FIRST = 1
 _COMMENT = re.compile(r"--[^\n]*")
 _ADVICE = "Run the launcher version that wrote it, or move the state directory aside."
 
 
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version of the open file; 0 for a new file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def newest(steps: Sequence[Step] = STEPS) -> int:
+    """Return the schema version that these steps lead to, which is what this version reads."""
+    return _FIRST + len(steps)
+
+
 def bring_up_to_date(
-    connection: sqlite3.Connection, tables: Iterable[str], steps: Sequence[str] = STEPS
+    connection: sqlite3.Connection, tables: Iterable[str], steps: Sequence[Step] = STEPS
 ) -> None:
     """Make the schema of the open file what `tables` declare, in one transaction.
 
-    Raises JournalError, with the file untouched, when a newer version wrote it or a table of it
-    has another shape than ours.
+    Raises JournalError, with the file untouched, when a newer version wrote it or a table has
+    another shape than the code expects.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -42,18 +70,36 @@ def bring_up_to_date(
         raise
 
 
-def _take_steps(connection: sqlite3.Connection, steps: Sequence[str]) -> None:
-    """Those that the file has not had; a new file needs none."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    newest = _FIRST + len(steps)
-    if version > newest:
-        raise JournalError(
-            f"the journal has schema {version}, this version reads {newest}", advice=_ADVICE
-        )
-    for step in steps[version - _FIRST :] if version else ():
-        connection.execute(step)
-    if version != newest:  # a start writes nothing that need not be: the disk may be full
-        connection.execute(f"PRAGMA user_version = {newest}")
+def _take_steps(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+    """Run the steps that the file has not had; a new file needs none."""
+    version, wanted = version_of(connection), newest(steps)
+    if version > wanted:
+        raise JournalTooNewError(version, wanted, advice=_ADVICE)
+    with _without_commits(connection):
+        for step in steps[version - _FIRST :] if version else ():
+            if isinstance(step, str):
+                connection.execute(step)
+            else:
+                step(connection)
+    if version != wanted:  # a start writes nothing that need not be: the disk may be full
+        connection.execute(f"PRAGMA user_version = {wanted}")
+
+
+@contextmanager
+def _without_commits(connection: sqlite3.Connection) -> Iterator[None]:
+    """Refuse BEGIN, COMMIT and ROLLBACK: half an upgrade could neither go on nor go back.
+
+    `executescript` and `with connection:` commit, which is easily overlooked in a step.
+    """
+
+    def authorize(action: int, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
+
+    connection.set_authorizer(authorize)
+    try:
+        yield
+    finally:
+        connection.set_authorizer(None)
 
 
 def _complete(connection: sqlite3.Connection, wanted: Mapping[str, str]) -> None:
