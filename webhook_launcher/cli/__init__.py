@@ -6,7 +6,17 @@ import sys
 from collections.abc import Sequence
 
 from webhook_launcher import __version__
-from webhook_launcher.cli import doctor, output, receipts, remote, replay, send, serve, verify
+from webhook_launcher.cli import (
+    doctor,
+    journal,
+    output,
+    receipts,
+    remote,
+    replay,
+    send,
+    serve,
+    verify,
+)
 from webhook_launcher.cli.options import UsageError
 from webhook_launcher.core.errors import ConfigurationError, LauncherError
 
@@ -58,6 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for group in (serve, doctor, remote, send, verify, replay, receipts):
+    for group in (serve, doctor, remote, send, verify, replay, receipts, journal):
         group.add(commands)
     return parser

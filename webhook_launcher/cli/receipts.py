@@ -19,6 +19,7 @@ SUCCESS, BROKEN = 0, 1
 _API = ("api", "v1", "receipts")
 _PAGE = 500
 _MAX_KEY_FILE = 64 * 1024
+_SQLITE = b"SQLite format 3\0"  # sqlite.org/fileformat2.html, 1.3
 
 
 def add(commands: Any) -> None:
@@ -34,7 +35,10 @@ def add(commands: Any) -> None:
         epilog="exit status: 0 whole, 1 broken, 2 usage",
     )
     check.add_argument(
-        "file", nargs="?", help="an export, or - (default: the configuration's state directory)"
+        "file",
+        nargs="?",
+        help="an export, a journal that was set aside or copied, or - "
+        "(default: the configuration's state directory)",
     )
     check.add_argument(
         "--public-key",
@@ -80,6 +84,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         if arguments.file is None:
             state = options.settings_of(arguments).state
             chain = verify(kept_receipts(state), keys, heads)
+        elif _is_journal(arguments.file):
+            chain = verify(kept_receipts(Path(arguments.file)), keys, heads)
         else:
             with _opened(arguments.file) as file:
                 chain = verify(_lines(file), keys, heads)
@@ -151,6 +157,13 @@ def _head_of_launcher(arguments: argparse.Namespace) -> Iterator[Head]:
         found = client_of(arguments).get(*_API, "head")
         if found["sequence"]:
             yield Head.parse(f"{found['sequence']}:{found['sha256']}")
+
+
+def _is_journal(path: str) -> bool:
+    if path == "-":
+        return False
+    with _opened(path) as file:
+        return file.read(len(_SQLITE)) == _SQLITE
 
 
 def _opened(path: str) -> BinaryIO:

@@ -9,7 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from webhook_launcher.adapters.journal import check_directory, check_keys
+from webhook_launcher import log
+from webhook_launcher.adapters.journal import (
+    check_directory,
+    check_keys,
+    upgrade_ahead,
+    upgrade_pending,
+)
 from webhook_launcher.cli import output
 from webhook_launcher.cli.options import path_of, settings_of, with_config
 from webhook_launcher.config import PATH_VARIABLE
@@ -40,6 +46,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     _refuse_second(settings.state)
     check_keys(settings.state, settings.receipts)
     _refuse_taken(*settings.listen)
+    if upgrade_pending(settings.state):
+        log.set_up()
+        upgrade_ahead(settings.state)
     os.environ[PATH_VARIABLE] = str(path_of(arguments).absolute())
     argv = [sys.executable, "-m", "gunicorn", "--config", "python:webhook_launcher.serving"]
     sys.stdout.flush()

@@ -471,9 +471,16 @@ class BrokenChainError(JournalError):
         "Receipts before this one hold. Compare with an export, or with a head, noted elsewhere."
     )
 
-    def __init__(self, sequence: int, what: str, deployment: str | None = None) -> None:
+    def __init__(
+        self,
+        sequence: int,
+        what: str,
+        deployment: str | None = None,
+        *,
+        advice: str | None = None,
+    ) -> None:
         of = f" (deployment {deployment})" if deployment else ""
-        super().__init__(f"receipt {sequence}{of}: {what}")
+        super().__init__(f"receipt {sequence}{of}: {what}", advice=advice)
         self.sequence = sequence
         self.what = what
         self.deployment = deployment

@@ -37,6 +37,14 @@ MAX_ENVELOPE = 1024**2
 MAX_TEXT = 4000
 _HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
+# A journal that was put back goes on from an earlier receipt, with the same numbers.
+_FORKED = (
+    "If the journal was put back from a copy since that head was noted (`journal restore`, a "
+    "backup), its chain goes on from an earlier receipt, and the head is of the journal that was "
+    "set aside: `receipts verify FILE --head …` with that file. If it was not, receipts were cut "
+    "off or written anew: compare with an export."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -96,12 +104,17 @@ def verify(
         head = Head.of(sequence, envelope)
         if noted.pop(sequence, head) != head:
             raise BrokenChainError(
-                sequence, "it is not the one that the given head names", _claim(envelope)
+                sequence,
+                "it is not the one that the given head names",
+                _claim(envelope),
+                advice=_FORKED,
             )
     end = head.sequence if head else 0
     for missing in sorted(noted):
         raise BrokenChainError(
-            end + 1, f"it is missing: the given head is {missing}, and {end} is the last"
+            end + 1,
+            f"it is missing: the given head is {missing}, and {end} is the last",
+            advice=_FORKED,
         )
     return Chain(head, tuple(used))
 

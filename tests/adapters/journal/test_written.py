@@ -18,7 +18,7 @@ from tests.adapters.journal.written.make import KEY, LANES, digest, image, later
 from webhook_launcher.adapters.journal import Journal, kept_receipts
 from webhook_launcher.adapters.journal.schema import STEPS, Step, newest
 from webhook_launcher.core.errors import BrokenChainError
-from webhook_launcher.core.model import Status
+from webhook_launcher.core.model import Action, Event, Status, Trust, Wish
 from webhook_launcher.core.receipts import verify
 
 WRITTEN = sorted(path.stem for path in make.HERE.glob("schema-*.sql"))
@@ -118,11 +118,11 @@ def test_what_waited_is_claimed(journal: Journal) -> None:
 
 def test_a_repeated_delivery_is_still_known(journal: Journal) -> None:
     """The sender that got no answer before the upgrade sends it again after it."""
-    push = make.Event("hub", make.Trust.TOKEN, "push-1")
+    push = Event("hub", Trust.TOKEN, "push-1")
     assert journal.deliveries.accept(push, [], None, later(900)).duplicate
-    event = make.Event("ci", make.Trust.SIGNED, "msg_9")
+    event = Event("ci", Trust.SIGNED, "msg_9")
     before = replace(make.CI, signed_at=later(-1))
-    late = make.Wish("web", make.Action.DEPLOY, before, make.WEB.at(digest("A")))
+    late = Wish("web", Action.DEPLOY, before, make.WEB.at(digest("A")))
     assert not journal.deliveries.accept(event, [late], None, later(900)).intents
 
 
@@ -132,11 +132,11 @@ def test_receipts_chain_across_the_upgrade(journal: Journal, name: str, tmp_path
     [attempt] = journal.deployments.interrupted("pinned")
     ended = replace(attempt, status=Status.ERROR, code="interrupted", finished_at=later(900))
     journal.deployments.fail(ended)
-    chain = verify(kept_receipts(tmp_path / "state"), [KEY.public], [before])
+    chain = verify([*kept_receipts(tmp_path / "state")], [KEY.public], [before])
     assert chain.head is not None
     assert chain.head.sequence == before.sequence + 1
     with pytest.raises(BrokenChainError):
-        verify(kept_receipts(tmp_path / "state"), [KEY.public], [replace(before, sequence=1)])
+        verify([*kept_receipts(tmp_path / "state")], [KEY.public], [replace(before, sequence=1)])
 
 
 def test_a_quarantined_image_can_be_released(journal: Journal) -> None:

@@ -30,15 +30,35 @@ from webhook_launcher.adapters.journal.privacy import check_directory
 from webhook_launcher.adapters.journal.probe import Probe
 from webhook_launcher.adapters.journal.receipt_key import check_keys, public_keys, signing_key
 from webhook_launcher.adapters.journal.receipts import Receipts, kept_receipts
+from webhook_launcher.adapters.journal.restoration import (
+    Restoration,
+    preview,
+    restore,
+    set_aside,
+)
 from webhook_launcher.adapters.journal.retention import forget
 from webhook_launcher.adapters.journal.room import Room
 from webhook_launcher.adapters.journal.schema import STEPS, Step
+from webhook_launcher.adapters.journal.upgrade import upgrade_pending
 from webhook_launcher.adapters.journal.workloads import Workloads
 from webhook_launcher.core.dsse import PrivateKey
 from webhook_launcher.core.errors import JournalDamagedError
 from webhook_launcher.core.retention import Retention
 
-__all__ = ["Accepted", "Journal", "check_directory", "check_keys", "kept_receipts", "public_keys"]
+__all__ = [
+    "Accepted",
+    "Journal",
+    "Restoration",
+    "check_directory",
+    "check_keys",
+    "kept_receipts",
+    "preview",
+    "public_keys",
+    "restore",
+    "set_aside",
+    "upgrade_ahead",
+    "upgrade_pending",
+]
 
 # Every module that owns tables; see `schema`.
 TABLES = (deliveries, intents, deployments, workloads, evidence, receipts, probe)
@@ -47,6 +67,14 @@ TABLES = (deliveries, intents, deployments, workloads, evidence, receipts, probe
 def _random_id() -> str:
     """128 random bits: whoever knows the id of a delivery may read what became of it."""
     return secrets.token_urlsafe(16)
+
+
+def upgrade_ahead(state: Path) -> None:
+    """Upgrade the journal as the next start would; raises JournalError as that would.
+
+    For `serve`: gunicorn ends a worker that has not started within 30 s.
+    """
+    Database(state, [table.SCHEMA for table in TABLES]).close()
 
 
 class Journal:

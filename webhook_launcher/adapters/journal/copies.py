@@ -65,6 +65,7 @@ def write_copy(source: sqlite3.Connection, target: Path) -> None:
     try:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - the mode is right from the start
+            _give_to_owner(descriptor, target.parent)
             with closing(sqlite3.connect(part, isolation_level=None)) as copy:
                 # It is synced as a whole below, and a kill leaves nothing but the part.
                 copy.execute("PRAGMA journal_mode=MEMORY")
@@ -78,6 +79,13 @@ def write_copy(source: sqlite3.Connection, target: Path) -> None:
         discard(part)
         raise
     sync(target.parent)
+
+
+def _give_to_owner(descriptor: int, directory: Path) -> None:
+    """What root writes must be readable for the launcher, which owns the state directory."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def discard(path: Path) -> None:

@@ -75,13 +75,15 @@ class Receipts:
         return [row["envelope"] for row in rows]
 
 
-def kept_receipts(state: Path) -> Iterator[bytes]:
+def kept_receipts(path: Path) -> Iterator[bytes]:
     """Every receipt in a state directory, oldest first, whether or not a launcher runs there.
 
-    Writes nothing and takes no lock. Raises JournalError when there is no journal to be read.
+    Or those in a file: a copy of a journal, or one that was set aside. Writes nothing and takes no
+    lock. Raises JournalError when there is no journal to be read.
     """
+    snapshot = Snapshot(path.parent, path.name) if path.is_file() else Snapshot(path)
     try:
-        with Snapshot(state).reading() as connection:
+        with snapshot.reading() as connection:
             rows = "SELECT CAST(envelope AS BLOB) AS envelope FROM receipts ORDER BY seq"
             for row in connection.execute(rows):
                 yield row["envelope"]

@@ -15,10 +15,15 @@ from webhook_launcher.core.model import Image, WorkloadState
 
 
 class Snapshot:
-    """The journal of a state directory, opened for reading; empty where there is none."""
+    """The journal of a state directory, opened for reading; empty where there is none.
 
-    def __init__(self, state: Path) -> None:
-        self._path = state / FILE
+    `name` is another file's: of a copy, or of a journal that was set aside.
+    """
+
+    def __init__(self, state: Path, name: str = FILE) -> None:
+        self._path = state / name
+        # Another file than the journal has no writer, and gets nothing beside it.
+        self._way = "mode=ro" if name == FILE else "immutable=1"
         self._workloads = Workloads(self)
         self._evidence = KeptEvidence(self, self._workloads)
 
@@ -26,7 +31,7 @@ class Snapshot:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A look at what is committed."""
         try:
-            address = f"{self._path.absolute().as_uri()}?mode=ro"
+            address = f"{self._path.absolute().as_uri()}?{self._way}"
             connection = sqlite3.connect(address, uri=True)
             try:
                 connection.row_factory = sqlite3.Row

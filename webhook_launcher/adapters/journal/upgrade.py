@@ -1,7 +1,7 @@
 """The upgrade of a journal that an older version wrote: a copy first, then all steps at once.
 
 The steps and the new version number are one transaction, so a kill leaves the old journal or the
-new one. The copy is what `restore` goes back to.
+new one. The copy is what `restoration` goes back to.
 """
 
 import logging

@@ -293,7 +293,7 @@ def _evidence(name: str) -> Evidence:
 def read(journal: Journal) -> dict[str, Any]:
     """What a version reads back through its public classes; plain values."""
     names = [*LANES, "gone"]
-    return plain(
+    found: dict[str, Any] = plain(
         {
             "deliveries": [journal.deliveries.get(f"id-{number:03}") for number in range(1, 60)],
             "intents": [journal.intents.get(f"id-{number:03}") for number in range(1, 60)],
@@ -317,6 +317,7 @@ def read(journal: Journal) -> dict[str, Any]:
             "due": journal.intents.next_due(later(310)),
         }
     )
+    return found
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of value
