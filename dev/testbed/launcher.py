@@ -172,11 +172,11 @@ class Launcher:
         return found
 
     def outcome(self, delivery: str, seconds: float = 90) -> list[dict[str, Any]]:
-        """Follow a delivery to its end: its intents. TimeoutError with the log's end."""
+        """Follow a delivery to its end: its intents, as an operator sees them. TimeoutError."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with suppress(OSError):  # its worker may die meanwhile, and another one starts
-                found = ask("GET", f"{self.url}/api/v1/deliveries/{delivery}").body
+                found = self.get(f"/api/v1/deliveries/{delivery}").body
                 if all(intent["final"] for intent in found["intents"]):
                     intents: list[dict[str, Any]] = found["intents"]
                     return intents

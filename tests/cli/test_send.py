@@ -111,7 +111,24 @@ def test_wait_exits_by_the_outcome(
     remote.edge.on_wake = lambda: remote.edge.settle(outcome, detail="this is why")
     ended = send("--wait")
     assert ended.status == status
-    assert ended.out == f"web: {outcome.value}: this is why\n"
+    assert ended.out.startswith(f"web: {outcome.value}: The")
+    assert "this is why" not in ended.out
+
+
+def test_wait_says_what_failed_where_the_rest_is_and_which_image(
+    send: Command, remote: Remote
+) -> None:
+    """One line that stands alone in a CI job's log; what was printed on the host is not in it."""
+    edge = remote.edge
+    attempt = edge.deployed("web", D1)
+    edge.on_wake = lambda: edge.settle(
+        Status.FAILURE, code="unhealthy", detail="a canary", deployment=attempt.id
+    )
+    assert send("--wait").out == (
+        "web: failure: The release did not become healthy, or was not the image it should be. "
+        "Details: `webhook-launcher history web` on the launcher's host. "
+        f"(ghcr.io/acme/web@{D1})\n"
+    )
 
 
 def test_wait_with_json_prints_the_state_at_the_end(send: Command, remote: Remote) -> None:
@@ -138,7 +155,7 @@ def test_wait_follows_what_is_worked_on(send: Command, remote: Remote) -> None:
                 edge.journal.intents.settle(edge.journal.intents.waiting("web")[0], Status.SUCCESS)
 
     ended = send("--wait")
-    assert (ended.status, ended.out) == (0, "web: success\n")
+    assert (ended.status, ended.out) == (0, "web: success: The release runs and is healthy.\n")
     assert ended.err == "web: queued\nweb: in_progress\n"
 
 

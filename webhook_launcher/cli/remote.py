@@ -79,7 +79,9 @@ def conclude(state: dict[str, Any] | None, *, as_document: bool) -> int:
     else:
         for intent in intents:
             why = intent["detail"] or intent["code"]
-            output.line(f"{intent['workload']}: {intent['status']}" + (f": {why}" if why else ""))
+            image = intent.get("image")  # of the attempt; an operator's detail names it already
+            told = [intent["workload"], intent["status"], *([why] if why else [])]
+            output.line(": ".join(told) + (f" ({image})" if image else ""))
     return SUCCESS if all(intent["status"] == "success" for intent in intents) else FAILED
 
 

@@ -1,4 +1,7 @@
-"""The read API and the operator's actions. All but `deliveries/<id>` need the admin token."""
+"""The read API and the operator's actions. All but `deliveries/<id>` need the admin token.
+
+With the token, `deliveries/<id>` has the detail; without it, a fixed sentence (`outcomes`).
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -30,7 +33,7 @@ from webhook_launcher.core.selection import wish_for
 from webhook_launcher.core.strict_json import StrictJsonError, loads
 from webhook_launcher.core.workload import Workload
 from webhook_launcher.web import views
-from webhook_launcher.web.access import admin_only
+from webhook_launcher.web.access import admin_only, refusal
 from webhook_launcher.web.body import read_body
 from webhook_launcher.web.receipts import Receipts
 from webhook_launcher.web.reception import Deliveries
@@ -107,6 +110,12 @@ class Console:
         state, waiting = self.states.state(workload.name), self.intents.waiting(workload.name)
         return views.workload(workload, state, waiting, self.clock.now())
 
+    def tell(self, intent: Intent, *, public: bool) -> dict[str, Any]:
+        """What became of an intent; its detail may quote secrets, so it is not `public`."""
+        attempt = self.deployments.get(intent.deployment) if intent.deployment else None
+        told = views.public_intent(intent, attempt)
+        return told if public else told | {"detail": intent.detail}
+
 
 def blueprint(console: Console) -> Blueprint:
     """Everything under `/api/v1`."""
@@ -118,11 +127,12 @@ def blueprint(console: Console) -> Blueprint:
         found = console.deliveries.get(delivery)
         if found is None:
             raise NotFound("there is no such delivery")
+        refused = refusal(console.admin_token) is not None
         return jsonify(
             {
                 "delivery": found.id,
                 "ignored": found.ignored,
-                "intents": [views.intent(intent) for intent in found.intents],
+                "intents": [console.tell(intent, public=refused) for intent in found.intents],
             }
         )
 

@@ -16,6 +16,7 @@ from webhook_launcher.core.model import (
 )
 from webhook_launcher.core.reference import Reference
 from webhook_launcher.core.workload import Workload
+from webhook_launcher.web.outcomes import sentence
 
 
 def time(when: datetime | None) -> str | None:
@@ -71,6 +72,18 @@ def intent(found: Intent) -> dict[str, Any]:
         "not_before": time(found.not_before),
         "deployment": found.deployment,
         "created_at": time(found.created_at),
+    }
+
+
+def public_intent(found: Intent, attempt: Deployment | None) -> dict[str, Any]:
+    """The same for the sender of its delivery: a fixed sentence in place of the detail.
+
+    `attempt` is the deployment that it led to, whose image is named.
+    """
+    return {
+        **intent(found),
+        "image": attempt.image.pinned if attempt else None,
+        "detail": sentence(found, attempt),
     }
 
 
