@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.adapters.journal.test_upgrade import STEPS
+from tests.adapters.journal.written import make
 from tests.builders import ADMIN, URL_TOKEN
 from tests.served import LONG, Served, serving
+from webhook_launcher.adapters.journal import Journal
+from webhook_launcher.core.errors import JournalError
 
 PUSH = {"push_data": {"tag": "latest"}, "repository": {"repo_name": "acme/site"}}
 
@@ -154,3 +158,18 @@ def test_a_journal_that_is_damaged_is_replaced_by_the_launcher_itself(
         check=False,
     )
     assert "journal.sqlite3.corrupt-" in status.stderr
+
+
+def test_an_upgrade_without_room_changes_nothing_and_is_done_when_there_is(state: Path) -> None:
+    """A copy that fills the disk would stop the old version as well."""
+    make.load("schema-1", state)
+    before = (state / "journal.sqlite3").read_bytes()
+    filler = fill(state)
+    os.truncate(filler, filler.stat().st_size - 256 * 1024)  # SQLite opens it with 32 KiB
+    with pytest.raises(JournalError, match=r"1 MiB are needed, 0 MiB are free"):
+        Journal(state, make.LANES, key=make.KEY, steps=STEPS)
+    assert (state / "journal.sqlite3").read_bytes() == before
+    assert not list(state.glob("*.schema-*"))
+    filler.unlink()
+    Journal(state, make.LANES, key=make.KEY, steps=STEPS).close()
+    assert list(state.glob("*.schema-1"))

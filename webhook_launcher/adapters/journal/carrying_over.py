@@ -10,10 +10,7 @@ import logging
 import os
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
-
-from webhook_launcher.adapters.journal.rows import time_text
 
 _log = logging.getLogger(__name__)
 _CODE = "set-aside"
@@ -27,11 +24,9 @@ UPDATE main.intents SET status = 'inactive', code = ?, detail = ?, lane = NULL, 
 WHERE status IN ('queued', 'in_progress')
 AND id NOT IN (SELECT id FROM newer.intents WHERE status IN ('queued', 'in_progress'))
 """
-# Without a receipt: its receipt is in the chain that is set aside.
-_END_DEPLOYMENTS = """
-UPDATE main.deployments SET status = 'error', record = json_set(record,
-    '$.status', 'error', '$.code', ?, '$.detail', ?, '$.finished_at', ?)
-WHERE status = 'in_progress'
+# Its end and its receipt are in the newer journal; an end without a receipt would be neither.
+_DROP_DEPLOYMENTS = """
+DELETE FROM main.deployments WHERE status = 'in_progress'
 AND id NOT IN (SELECT id FROM newer.deployments WHERE status = 'in_progress')
 """
 
@@ -102,4 +97,4 @@ def _is_release(text: str | None) -> bool:
 def _end_what_ended(connection: sqlite3.Connection, detail: str) -> None:
     """An old wish must not be fulfilled a second time, over what was deployed since."""
     connection.execute(_END_INTENTS, (_CODE, detail))
-    connection.execute(_END_DEPLOYMENTS, (_CODE, detail, time_text(datetime.now(UTC))))
+    connection.execute(_DROP_DEPLOYMENTS)

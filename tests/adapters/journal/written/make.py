@@ -354,7 +354,7 @@ def load(name: str, state: Path) -> Path:
 
     The key that signed its receipts is in it, as after a first start.
     """
-    state.mkdir(mode=0o700)
+    state.mkdir(mode=0o700, exist_ok=True)
     path = state / "journal.sqlite3"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript((HERE / f"{name}.sql").read_text("utf-8"))
