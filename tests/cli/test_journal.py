@@ -65,7 +65,7 @@ def test_it_says_what_is_set_aside_and_where(command: Command, config: str, tmp_
         "set aside: 1 delivery, 0 deployments, 0 receipts, 1 waiting intent",
         f"  in {aside}",
     ]
-    assert "Senders may send it again" in told.err
+    assert "Senders may send them again" in told.err
     assert schema(tmp_path) == BEFORE
 
 

@@ -71,7 +71,7 @@ def _document(done: Restoration, *, dry_run: bool) -> dict[str, Any]:
         "to": done.schema,
         "copy": str(done.copy),
         "copied_at": done.copied_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        # The name has the time in it: that of a dry run is not the one to come.
+        # The name contains the time, so a dry run cannot know it.
         "set_aside": {"file": None if dry_run else str(done.aside), **done.counts},
         "receipts": {"set_aside_head": _text(done.head), "head": _text(done.head_left)},
         "not_carried_over": list(done.not_carried),
@@ -98,8 +98,10 @@ def _show(done: Restoration, *, dry_run: bool) -> None:
             f"{done.head} is the head of those set aside"
         )
     if done.counts["waiting"]:
-        output.note("note: what waited is not done. Senders may send it again; a push is found by")
-        output.note("  the look at start.")
+        output.note(
+            "note: waiting intents are not carried out. Senders may send them again; a pushed image"
+        )
+        output.note("  is found by the check at start.")
     if done.counts["interrupted"]:
         output.note("note: a deployment was interrupted. The current release is restored at start.")
     for table in done.not_carried:

@@ -37,7 +37,7 @@ MAX_ENVELOPE = 1024**2
 MAX_TEXT = 4000
 _HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
-# A journal that was put back goes on from an earlier receipt, with the same numbers.
+# A restored journal continues from an earlier receipt and uses the same numbers again.
 _FORKED = (
     "If the journal was put back from a copy since that head was noted (`journal restore`, a "
     "backup), its chain goes on from an earlier receipt, and the head is of the journal that was "

@@ -1,4 +1,4 @@
-"""What a delivery's sender is told of its intents: one fixed sentence for each code.
+"""Sentences for the sender of a delivery: one for each code, without any program's output.
 
 The detail of an intent can quote a healthcheck's output, Compose, a container's log or a program
 of the user's, and with them secrets (an Authorization header that curl printed). The sender knows

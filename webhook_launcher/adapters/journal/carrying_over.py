@@ -1,4 +1,4 @@
-"""From a newer journal to a copy that is put back: what describes the host, and what protects it.
+"""Carry over from a newer journal to its older copy what describes and protects the host.
 
 Releases, quarantine, pauses, the order of deploy events and first sights are carried over; what was
 open in the copy and has ended since does not begin again. Deliveries, deployments and receipts stay
@@ -16,15 +16,15 @@ _log = logging.getLogger(__name__)
 _CODE = "set-aside"
 # Of each table, the columns that both files have.
 _CARRIED = ("workloads", "accepted", "quarantine", "quarantined_manifests", "sightings")
-# What every version since the first reads of a release. A record without one of these is left
-# out: the release is learned from the engine then, as after the loss of the journal.
+# The keys of a release that every version since the first reads. A record that lacks one is left
+# out: the launcher then learns the release from the engine, as after the loss of the journal.
 _RELEASE = {"reference", "digest", "manifest", "config", "media_type", "parts", "platform"}
 _END_INTENTS = """
 UPDATE main.intents SET status = 'inactive', code = ?, detail = ?, lane = NULL, not_before = NULL
 WHERE status IN ('queued', 'in_progress')
 AND id NOT IN (SELECT id FROM newer.intents WHERE status IN ('queued', 'in_progress'))
 """
-# Its end and its receipt are in the newer journal; an end without a receipt would be neither.
+# The end and the receipt are in the newer journal; every ended attempt must have its receipt.
 _DROP_DEPLOYMENTS = """
 DELETE FROM main.deployments WHERE status = 'in_progress'
 AND id NOT IN (SELECT id FROM newer.deployments WHERE status = 'in_progress')
@@ -61,7 +61,7 @@ def carry_over(newer: Path, prepared: Path, aside: str) -> tuple[str, ...]:
 
 
 def _replace_rows(connection: sqlite3.Connection, table: str) -> None:
-    """Take a table's rows from the newer file: what was released from quarantine stays so."""
+    """Replace a table's rows by the newer file's, so that released quarantines stay released."""
     both = [
         [row[1] for row in connection.execute(f"PRAGMA {name}.table_info({table})")]
         for name in ("main", "newer")
@@ -74,7 +74,7 @@ def _replace_rows(connection: sqlite3.Connection, table: str) -> None:
 
 
 def _leave_out_unreadable(connection: sqlite3.Connection) -> None:
-    """Without its releases, the launcher learns them from the engine and looks at the tag again."""
+    """Forget releases that an older version cannot read; it learns them from the engine."""
     rows = connection.execute("SELECT name, current, previous FROM main.workloads").fetchall()
     unreadable = [name for name, *texts in rows if not all(map(_is_release, texts))]
     connection.executemany(
@@ -95,6 +95,6 @@ def _is_release(text: str | None) -> bool:
 
 
 def _end_what_ended(connection: sqlite3.Connection, detail: str) -> None:
-    """An old wish must not be fulfilled a second time, over what was deployed since."""
+    """End what ended since the copy: an old wish must not replace a newer deployment."""
     connection.execute(_END_INTENTS, (_CODE, detail))
     connection.execute(_DROP_DEPLOYMENTS)

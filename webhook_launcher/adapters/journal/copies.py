@@ -1,8 +1,8 @@
 """Copies of the journal in the state directory, by the schema version that they have.
 
 `journal.sqlite3.schema-1` is the journal as it was before the upgrade from schema 1. Each version
-has one copy, the newest: a later upgrade from the same version replaces it. Only that and a person
-removes a copy.
+has one copy, the newest: a later upgrade from the same version replaces it. Nothing else removes a
+copy; docs/operations.md tells operators to.
 """
 
 import os
@@ -67,12 +67,12 @@ def write_copy(source: sqlite3.Connection, target: Path) -> None:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - the mode is right from the start
             _give_to_owner(descriptor, target.parent)
             with closing(sqlite3.connect(part, isolation_level=None)) as copy:
-                # It is synced as a whole below, and a kill leaves nothing but the part.
+                # The file is synced as a whole below; a kill leaves the part only.
                 copy.execute("PRAGMA journal_mode=MEMORY")
                 copy.execute("PRAGMA synchronous=OFF")
                 source.backup(copy, pages=_PAGES)
             os.fsync(file.fileno())
-        for suffix in ("-wal", "-shm"):  # of the older file, left by somebody who opened it
+        for suffix in ("-wal", "-shm"):  # beside the older file, left by another program
             Path(f"{target}{suffix}").unlink(missing_ok=True)
         part.replace(target)
     except BaseException:
@@ -82,7 +82,7 @@ def write_copy(source: sqlite3.Connection, target: Path) -> None:
 
 
 def _give_to_owner(descriptor: int, directory: Path) -> None:
-    """What root writes must be readable for the launcher, which owns the state directory."""
+    """Give a file that root writes to the owner of the state directory, who must read it."""
     if os.geteuid() == 0:
         owner = directory.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
@@ -102,7 +102,7 @@ def tidy(state: Path) -> None:
 
 
 def sync(directory: Path) -> None:
-    """Have the names in a directory on the disk."""
+    """Sync the names in a directory to the disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

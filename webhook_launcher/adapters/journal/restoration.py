@@ -51,13 +51,13 @@ _COUNTS = {
 
 @dataclass(frozen=True, slots=True)
 class Restoration:
-    """What going back does, or did.
+    """What `restore` would do, or did.
 
-    `counts` is what the newer journal has and the copy has not; None where that cannot be told.
+    `counts` are rows that only the newer journal has; None where they cannot be counted.
     """
 
     found: int  # the newer schema
-    schema: int  # the one that is gone back to
+    schema: int  # of the copy
     copy: Path
     copied_at: datetime
     aside: Path  # where the newer journal is
@@ -152,7 +152,7 @@ def _carried_out(state: Path, plan: Restoration) -> Restoration:
 
 
 def _fold(state: Path) -> None:
-    """Write the WAL into the journal, whose file alone is set aside; remove what is beside it."""
+    """Write the WAL into the journal, and remove the files beside it: one file is set aside."""
     journal = state / NAME
     try:
         with closing(sqlite3.connect(f"{journal.as_uri()}?mode=rw", 1, uri=True)) as connection:
@@ -173,7 +173,7 @@ def _fold(state: Path) -> None:
 
 
 def _set_aside(journal: Path, aside: Path) -> None:
-    """Give the newer journal its other name; it keeps its own until that is taken over."""
+    """Link the newer journal to its new name; the old name stays until it is replaced."""
     try:
         os.link(journal, aside)
     except OSError:  # a file system without links
@@ -196,7 +196,7 @@ def _check(copy: Path, schema: int) -> None:
 def _compared(
     newer: Path, older: Path, way: str
 ) -> tuple[dict[str, int | None], Head | None, Head | None]:
-    """What only the newer file has, and the heads of both chains."""
+    """Count the rows that only the newer file has; also return the heads of both chains."""
     counts: dict[str, int | None] = {}
     with closing(sqlite3.connect(":memory:", uri=True)) as connection:
         connection.execute("ATTACH ? AS newer", (f"{newer.as_uri()}?{way}",))
@@ -204,7 +204,7 @@ def _compared(
         for what, query in _COUNTS.items():
             try:
                 counts[what] = connection.execute(query).fetchone()[0]
-            except sqlite3.Error:  # a later version may have another table for it
+            except sqlite3.Error:  # a later version may store it in another table
                 counts[what] = None
         heads = [_head(connection, name) for name in ("newer", "older")]
     return counts, heads[0], heads[1]

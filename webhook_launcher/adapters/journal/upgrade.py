@@ -103,7 +103,7 @@ def upgrade(
 
 
 def _copy(connection: sqlite3.Connection, state: Path, found: int, wanted: int) -> None:
-    """Write the copy to go back to; as much space again is for the pages that the steps change."""
+    """Copy the journal; the space required includes the pages that the steps change."""
     purpose = f"upgrade the journal from schema {found} to {wanted}"
     size = size_of_database(connection)
     require_space(state, 2 * size, purpose)
