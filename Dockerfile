@@ -57,4 +57,6 @@ VOLUME /var/lib/webhook-launcher
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
+# SIGHUP is ignored until gunicorn handles it: a reload during the start must not end the launcher.
+ENTRYPOINT ["env", "--ignore-signal=HUP"]
 CMD ["webhook-launcher", "serve"]

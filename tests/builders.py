@@ -119,6 +119,7 @@ class Edge:
     app: Flask
     woken: list[None] = field(default_factory=list)
     on_wake: Callable[[], None] = lambda: None
+    on_reload: Callable[[], Mapping[str, Any]] = dict
 
     @property
     def http(self) -> FlaskClient:
@@ -129,6 +130,10 @@ class Edge:
         """What is called when there is an intent."""
         self.woken.append(None)
         self.on_wake()
+
+    def reload(self) -> Mapping[str, Any]:
+        """What the API calls to reload."""
+        return self.on_reload()
 
     def settle(self, status: Status, **more: str) -> None:
         """Stand in for the worker: every intent that may be claimed ends like this."""
@@ -200,6 +205,7 @@ def edge_in(
             clock,
             edge.wake,
             health.remarks,
+            edge.reload,
         ),
         health,
         tuple,

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ class Served:
         self.config.write_text(json.dumps(changed(now, changes)))
 
     def reload(self) -> None:
-        """As `docker compose kill --signal HUP` does."""
+        """As `kill -HUP` does: it is asked for, and nobody waits."""
         self.process.send_signal(signal.SIGHUP)
 
     def told(self, event: str) -> list[dict[str, Any]]:
@@ -125,11 +125,17 @@ def _configuration(port: int) -> dict[str, Any]:
 
 @contextmanager
 def serving(
-    directory: Path, changes: Mapping[str, Any] | None = None, *, gunicorn: str = ""
+    directory: Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    gunicorn: str = "",
+    prefix: Sequence[str] = (),
+    wait: bool = True,
 ) -> Iterator[Served]:
     """`webhook-launcher serve`, up and answering; engine and registry are not there.
 
-    Started again in the same directory, it finds its state. `gunicorn` are more arguments for it.
+    Started again in the same directory, it finds its state. `gunicorn` are more arguments for it,
+    `prefix` is a command that becomes it; without `wait` it may not answer yet.
     """
     port = free_port()
     config = directory / "config.yml"
@@ -137,7 +143,7 @@ def serving(
     log = directory / "log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "webhook_launcher", "serve", "--config", str(config)],
+            [*prefix, sys.executable, "-m", "webhook_launcher", "serve", "--config", str(config)],
             stdout=file,
             stderr=file,
             cwd=directory,
@@ -150,7 +156,8 @@ def serving(
         )
     made = Served(process, config, port, log)
     try:
-        made.until(made.answers)
+        if wait:
+            made.until(made.answers)
         yield made
     finally:
         if process.poll() is None:

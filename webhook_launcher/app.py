@@ -3,10 +3,11 @@
 import logging
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from flask import Flask
 
@@ -25,6 +26,7 @@ from webhook_launcher.adapters.tracker import Tracker
 from webhook_launcher.admission import Admission
 from webhook_launcher.config import Recording, Settings
 from webhook_launcher.core.clock import Clock
+from webhook_launcher.core.errors import CommandError
 from webhook_launcher.core.retention import Retention
 from webhook_launcher.core.source import Delivery, Source
 from webhook_launcher.gate import Gate
@@ -102,11 +104,20 @@ class Service:
         self.connection.close()
 
 
-def build(settings: Settings, clock: Clock | None = None, before: Service | None = None) -> Service:
+def _no_reload() -> Mapping[str, Any]:
+    raise CommandError("this launcher cannot reload", advice="Restart it.")
+
+
+def build(
+    settings: Settings,
+    clock: Clock | None = None,
+    before: Service | None = None,
+    reload: Callable[[], Mapping[str, Any]] = _no_reload,
+) -> Service:
     """Wire the service; starts nothing, touches neither engine nor network.
 
     Opens the journal of the state directory, or works on that of the service `before`, and goes on
-    with what it counted.
+    with what it counted. `reload` puts the configuration file in force, for the API.
     """
     clock = clock or SystemClock()
     lanes = {name: workload.project.name for name, workload in settings.workloads.items()}
@@ -202,6 +213,7 @@ def build(settings: Settings, clock: Clock | None = None, before: Service | None
             clock,
             wake,
             health.remarks,
+            reload,
         ),
         health,
         partial(metrics, journal, (*workers, *pollers), settings, refusals),

@@ -4,7 +4,8 @@ gunicorn's own reload starts a second worker process, which would find the state
 So the configuration is replaced inside the one there is. The order of it, in a thread of its own:
 
 1. read and check the file; if anything is wrong, every problem is logged and nothing changes
-2. what cannot change without a restart keeps its value, and is named in the log
+2. the master process reads it too (`configured`); what cannot change without a restart keeps its
+   value, and is named in the log
 3. wire the new service, over the same open journal
 4. requests go to the new one from now on; what is being answered ends in the old one
 5. the old loops end after the step they are in, under the old settings; the journal's claims keep
@@ -12,6 +13,9 @@ So the configuration is replaced inside the one there is. The order of it, in a 
 6. the new loops start
 7. when the last old loop has ended, what it had claimed and could not settle is given back, intents
    of workloads that are gone are settled, and what waits for an age is judged anew
+
+Every reload has a result, for the API and for `webhook-launcher reload`: what is in force, or every
+problem. Requests that wait at the same time share one reload, which begins after all of them.
 """
 
 import gc
@@ -20,14 +24,21 @@ import math
 import os
 import queue
 import signal
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from webhook_launcher.adapters import running_file
 from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.app import Service, build
 from webhook_launcher.config import Settings
-from webhook_launcher.core.errors import ConfigurationError, LauncherError
+from webhook_launcher.core.errors import (
+    ConfigurationError,
+    LauncherError,
+    ReloadUnfinishedError,
+)
 from webhook_launcher.loop import Loop
 from webhook_launcher.web import RECEPTION
 from webhook_launcher.web.reception import Reception
@@ -37,6 +48,14 @@ _log = logging.getLogger(__name__)
 _LOOK = 0.5
 # Seconds between two looks whether the journal was found damaged.
 _KEEP = 2.0
+# Seconds that a request waits for its reload: less than clients wait for an answer.
+_PATIENCE = 25.0
+# Readings of a file that changes between the worker's and the master's.
+_READINGS = 3
+
+# What a reload put in force; LauncherError for one that changed nothing.
+Result = Mapping[str, Any] | LauncherError
+Reply = queue.SimpleQueue[Result]
 
 
 class Running:
@@ -44,7 +63,8 @@ class Running:
 
     `read` reads the configuration anew; it raises ConfigurationError. Opens the journal at once.
     `begin_anew` ends the process so that another one begins: what is open is damaged, and opening
-    it anew puts it aside.
+    it anew puts it aside. `held` has the master process read the configuration, and returns False
+    when the master refused it.
     """
 
     def __init__(
@@ -52,11 +72,14 @@ class Running:
         settings: Settings,
         read: Callable[[], Settings],
         begin_anew: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+        held: Callable[[], bool] = lambda: True,
     ) -> None:
         self._read = read
-        self._service = build(settings)
+        self._held = held
+        self._report: Callable[[float, Result], None] = lambda *_: None
+        self._service = build(settings, reload=self.reload_and_wait)
         self._retiring: list[Service] = []
-        self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False: stop
+        self._requests: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()  # None: stop
         self._begun = False
         self._loop = Loop("reload", self._step)
         self._begin_anew = begin_anew
@@ -87,20 +110,40 @@ class Running:
         """How many configurations still have a deployment to end."""
         return len(self._retiring)
 
-    def start(self) -> None:
-        """Give back what a killed launcher had claimed, then start the loops; returns at once."""
+    def start(self, report: Callable[[float, Result], None] = lambda *_: None) -> None:
+        """Give back what a killed launcher had claimed, then start the loops; returns at once.
+
+        `report` gets the result of every reload, and the monotonic time at which it began.
+        """
+        self._report = report
         self._loop.start()
         self._keeper.start()
 
     def reload(self) -> None:
         """Ask for the configuration to be read anew; returns at once, safe in a signal handler."""
-        self._requests.put(True)
+        self._requests.put(queue.SimpleQueue())
+
+    def reload_and_wait(self) -> Mapping[str, Any]:
+        """Reload, and return what is in force now.
+
+        Raises ConfigurationError with every problem when the configuration is refused, and
+        ReloadUnfinishedError when there is no result within 25 s; the reload then goes on.
+        """
+        reply: Reply = queue.SimpleQueue()
+        self._requests.put(reply)
+        try:
+            result = reply.get(timeout=_PATIENCE)
+        except queue.Empty:
+            raise ReloadUnfinishedError("the reload has no result yet; it goes on") from None
+        if isinstance(result, LauncherError):
+            raise result
+        return result
 
     def stop(self, deadline: float) -> None:
         """Stop by the monotonic deadline: reloading, pollers, workers, then the journal."""
         self._loop.stop()
         self._keeper.stop()
-        self._requests.put(False)
+        self._requests.put(None)
         self._loop.join(deadline)
         self._keeper.join(deadline)
         for service in (*self._retiring, self._service):
@@ -113,14 +156,9 @@ class Running:
         """Wait for a request and serve it; while old loops go on, look after them too."""
         if not self._begun:
             self._begin()
-        try:
-            wanted = self._requests.get(timeout=_LOOK if self._retiring else None)
-            while wanted and not self._requests.empty():
-                wanted = self._requests.get()  # what was asked for twice is done once
-        except queue.Empty:
-            wanted = False
-        if wanted:
-            self._reload()
+        replies = self._waiting()
+        if replies:
+            self._answer(replies)
         before = len(self._retiring)
         self._see_out()
         if len(self._retiring) < before:
@@ -128,6 +166,37 @@ class Running:
             # 25 MiB, before its collector came to them.
             gc.collect()
         return 0.0
+
+    def _waiting(self) -> list[Reply]:
+        """Wait for requests, and return all there are; none when the launcher stops."""
+        try:
+            found = [self._requests.get(timeout=_LOOK if self._retiring else None)]
+        except queue.Empty:
+            return []
+        while not self._requests.empty():
+            found.append(self._requests.get())
+        replies = [reply for reply in found if reply is not None]
+        return replies if len(replies) == len(found) else []
+
+    def _answer(self, replies: list[Reply]) -> None:
+        """Reload, and give every request the result; a fault of our own is logged by the loop."""
+        began = time.monotonic()
+        result: Result = LauncherError(
+            "the reload failed by a fault of the launcher's own",
+            advice="Report the log's traceback.",
+        )
+        try:
+            result = self._reload()
+        except ConfigurationError as error:
+            tell_refused(error)
+            result = error
+        except ReloadUnfinishedError as error:
+            _log.error("reload not finished", extra={"detail": str(error)})
+            result = error
+        finally:
+            self._report(began, result)
+            for reply in replies:
+                reply.put(result)
 
     def _keep(self) -> float:
         """Nothing can be promised on a damaged journal: end, and begin with a new one."""
@@ -146,25 +215,30 @@ class Running:
         self._service.start()
         self._begun = True
 
-    def _reload(self) -> None:
-        try:
-            settings = kept_what_cannot_change(self._read(), self.settings)
-        except ConfigurationError as error:
-            tell_refused(error)
-            return
-        old, new = self._service, build(settings, before=self._service)
+    def _reload(self) -> Mapping[str, Any]:
+        """Put the configuration in force as it is now, and return what is in force."""
+        old = self._service
+        settings, kept = kept_what_cannot_change(self._agreed(), old.settings)
+        new = build(settings, before=old, reload=self.reload_and_wait)
         self._service = new
         old.halt()
         self._retiring.append(old)
         new.start()
-        _log.info(
-            "configuration reloaded",
-            extra={
-                "sources": sorted(settings.sources),
-                "workloads": sorted(settings.workloads),
-                "removed": sorted(old.settings.workloads.keys() - settings.workloads.keys()),
-            },
-        )
+        result = {
+            "sources": sorted(settings.sources),
+            "workloads": sorted(settings.workloads),
+            "removed": sorted(old.settings.workloads.keys() - settings.workloads.keys()),
+        }
+        _log.info("configuration reloaded", extra=result)
+        return {**result, "needs_restart": kept}
+
+    def _agreed(self) -> Settings:
+        """Read a configuration that the master process holds as well."""
+        for _ in range(_READINGS):
+            settings = self._read()
+            if self._held():
+                return settings
+        raise ReloadUnfinishedError("the configuration file changed each time it was read")
 
     def _see_out(self) -> None:
         """Of the old services, those whose last loop has ended hand over what they left."""
@@ -181,15 +255,44 @@ class Running:
                 loop.wake()
 
 
-def kept_what_cannot_change(new: Settings, old: Settings) -> Settings:
-    """The new settings with what needs a restart as it was; tells of each that was to change."""
-    for name in ("listen", "state", "receipts"):
-        if getattr(new, name) != getattr(old, name):
-            _log.warning(
-                "needs a restart",
-                extra={"setting": name, "detail": f"`{name}` stays as it was until a restart"},
-            )
-    return replace(new, listen=old.listen, state=old.state, receipts=old.receipts)
+def kept_what_cannot_change(new: Settings, old: Settings) -> tuple[Settings, list[str]]:
+    """Return the new settings with what needs a restart as it was, and the names of those changed.
+
+    Each is logged.
+    """
+    kept = [
+        name for name in ("listen", "state", "receipts") if getattr(new, name) != getattr(old, name)
+    ]
+    for name in kept:
+        _log.warning(
+            "needs a restart",
+            extra={"setting": name, "detail": f"`{name}` stays as it was until a restart"},
+        )
+    return replace(new, listen=old.listen, state=old.state, receipts=old.receipts), kept
+
+
+def announce(state: Path, pid: int, began: float = 0.0, result: Result | None = None) -> None:
+    """Write who runs (`pid` is the master's) and how the last reload ended, for the command.
+
+    A full disk costs that and nothing else.
+    """
+    master = running_file.Process.find(pid)
+    if master is None:  # killed just now: this process ends as well
+        return
+    ended = None if result is None else running_file.Reload(began, _document(result))
+    try:
+        running_file.write(state, running_file.Running(master, ended))
+    except OSError as error:
+        _log.warning("reload result not written", extra={"detail": f"{state}: {error.strerror}"})
+
+
+def _document(result: Result) -> Mapping[str, Any]:
+    """Return a result as `webhook-launcher reload` reads it."""
+    if isinstance(result, ConfigurationError):
+        return {"problems": result.as_documents()}
+    if isinstance(result, LauncherError):
+        return {"code": result.code, "detail": str(result)}
+    return result
 
 
 def tell_refused(error: ConfigurationError) -> None:

@@ -16,8 +16,9 @@ Stop order (SIGTERM), all of it inside `graceful_timeout`:
 
 SIGINT and SIGQUIT do the same without step 1; a second one ends the process within 2 s.
 
-Reload (SIGHUP): the master process reads the configuration and refuses one that is not good; else
-it passes the signal on, and the worker process takes the new one in (`reload`).
+Reload (SIGHUP, or the API): the master process passes the signal on, the worker process reads the
+configuration, has the master read it too (SIGUSR2), and puts it in force (`reload`). The result is
+written to the state directory beside the master's process id, for `webhook-launcher reload`.
 """
 
 import gc
@@ -28,14 +29,16 @@ import signal
 import sys
 import time
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 from gunicorn.glogging import Logger
 
 from webhook_launcher import configured, log
+from webhook_launcher.adapters import running_file
 from webhook_launcher.config import Settings
 from webhook_launcher.core.errors import ConfigurationError
-from webhook_launcher.reload import Running, tell_refused
+from webhook_launcher.reload import Running, announce, tell_refused
 from webhook_launcher.web.hooks import LOGGED
 
 _settings = configured.settings()
@@ -140,28 +143,43 @@ _CLOSING = 5
 def when_ready(server: Any) -> None:
     """The master process is ready: from now on it reloads in our way."""
     log.set_up()
+    configured.link_master()
+    # A signal that comes while a worker is forked waits until the worker can take it.
+    os.register_at_fork(before=_hold_back, after_in_parent=_let_through)
     server.reload = lambda: _reload(server)
+    server.handle_usr2 = configured.answer_worker  # gunicorn would start a second launcher
+
+
+def on_exit(_server: Any) -> None:
+    """The master process ends: nothing runs that could reload."""
+    master = running_file.Process.find(os.getpid())
+    if master is not None:
+        running_file.remove(_settings.state, master)
 
 
 def _reload(server: Any) -> None:
-    """In the master process. A worker that dies later is started under what was found good."""
+    """In the master process: the worker decides. The next one starts under what is read here."""
+    if server.WORKERS:
+        server.kill_workers(signal.SIGHUP)
+        return
     try:
         configured.refresh()
     except ConfigurationError as error:
         tell_refused(error)
-    else:
-        server.kill_workers(signal.SIGHUP)
+
+
+def _hold_back() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
+def _let_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:
     """What there is now stays: the collector would write into every page that both could share."""
     gc.collect()
     gc.freeze()
-
-
-def post_fork(_server: Any, _worker: Any) -> None:
-    """Hold back a reload until the worker process can take it: unhandled, the signal ends it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def post_worker_init(worker: Any) -> None:
@@ -173,9 +191,10 @@ def post_worker_init(worker: Any) -> None:
     worker.cfg.set("graceful_timeout", _RECEIVING)
     # Before there are threads: what they start would inherit what is held back.
     signal.signal(signal.SIGHUP, lambda *_: app.reload())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    _let_through()  # held back since the fork: unhandled, the signal ends the process
     worker.log.info("starting the loops")
-    app.start()
+    announce(app.settings.state, os.getppid())
+    app.start(partial(announce, app.settings.state, os.getppid()))
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -16,7 +16,7 @@ from webhook_launcher.reload import Running
 
 log.set_up()
 try:
-    app = Running(configured.settings(), configured.read)
+    app = Running(configured.settings(), configured.read, held=configured.held_by_master)
 except LauncherError as error:
     logging.getLogger(__name__).critical(
         "cannot start", extra={"code": error.code, "detail": str(error), "advice": error.advice()}

@@ -246,6 +246,54 @@ def test_the_units_stop_leaves_time_for_gunicorns() -> None:
     assert "\nKillMode=mixed\n" in unit
 
 
+def test_the_unit_reloads_by_the_command() -> None:
+    """It waits, and fails with every problem; a bare signal would end with success whatever came.
+
+    The unit's user is the launcher's, who may send the signal.
+    """
+    unit = read("examples/systemd/webhook-launcher.service")
+    reloads = re.findall(r"(?m)^ExecReload=(.*)$", unit)
+    assert reloads == ["/opt/webhook-launcher/bin/webhook-launcher reload"]
+
+
+TEXTS = {".md", ".py", ".sh", ".yml", ".yaml", ".service", ".json", ".toml"}
+# Docker takes a container for stopped by hand after any signal that the engine delivers.
+THROUGH_THE_ENGINE = re.compile(
+    r"docker[^\n|;&`]*\bkill\b[^\n|;&`]*(?:-s|--signal)\b|\bkill\b[^\n]*\bSIGHUP\b[^\n]*\bdocker\b"
+    r"|[\"']kill[\"'],[^\n]*[\"'](?:-s|--signal)"
+)
+
+
+def test_nobody_sends_a_signal_through_the_engine() -> None:
+    """After one, `restart: unless-stopped` no longer restarts the launcher: dead at the next crash.
+
+    Neither a document nor a script may show how.
+    """
+    below = ("docs", "examples", "dev", "tests", "bench", ".ci", "webhook_launcher")
+    files = [path for name in below for path in (ROOT / name).rglob("*.*")]
+    texts = [path for path in files if path.suffix in TEXTS]
+    assert len(texts) > 300
+    for path in [*texts, *(path for path in ROOT.iterdir() if path.is_file())]:
+        if path == Path(__file__):
+            continue
+        found = THROUGH_THE_ENGINE.search(path.read_text("utf-8", "replace"))
+        assert found is None, f"{path}: {found}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docker compose kill --signal HUP launcher",
+        "docker kill -s HUP launcher",
+        "docker kill --signal=SIGHUP launcher",
+        'host.docker("kill", "--signal", "HUP", name)',
+    ],
+)
+def test_a_signal_through_the_engine_is_recognised(text: str) -> None:
+    """The search above must find what it is for."""
+    assert THROUGH_THE_ENGINE.search(text)
+
+
 # ── README ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -16,6 +16,16 @@ from tests.projects import Host
 # The first test waits for the build; without caches that begins with a base made from packages.
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
+RELOAD = ("webhook-launcher", "reload")
+# The launcher's master is the only child of the init process.
+_MASTER = "pid = int(open('/proc/1/task/1/children').read().split()[0])"
+CRASH = f"import os; {_MASTER}; os.kill(pid, 9)"
+HANG_UPS = f"""import os, time
+{_MASTER}
+for _ in range(100):
+    os.kill(pid, 1)
+    time.sleep(0.02)
+"""
 Contain = Callable[..., Contained]
 
 
@@ -66,6 +76,7 @@ def test_the_image_says_what_it_is_and_is_no_root(facts: dict[str, Any]) -> None
     assert {"org.opencontainers.image.version", "org.opencontainers.image.revision"} <= {*labels}
     assert facts["User"] == "launcher"
     assert list(facts["Volumes"]) == [STATE]
+    assert facts["Entrypoint"] == ["env", "--ignore-signal=HUP"]
     assert facts["Cmd"] == ["webhook-launcher", "serve"]
     assert "/healthz" in " ".join(facts["Healthcheck"]["Test"])
 
@@ -120,6 +131,48 @@ def test_stopping_the_container_is_a_clean_end_and_starting_it_goes_on(
     contained.wait_until_live()
     assert current(launcher) == one.digest
     assert len(launcher.history("web")) == 1
+
+
+def test_after_reloads_the_engine_still_restarts_it(stage: Stage, contain: Contain) -> None:
+    """By the command, which sends no signal through the engine, with the API and without.
+
+    After `kill` by the engine, `unless-stopped` counts the container as stopped by hand: the next
+    crash is the end of it.
+    """
+    launcher = stage.prepare(top={"state": STATE})
+    directory = stage.project.directory
+    contained = contain(launcher, f"{directory}:{directory}:ro", restart="unless-stopped")
+    contained.wait_until_live()
+    whole = json.loads(launcher.config.read_text())
+    for _ in ("through the API", "without admin, so by the process", "again"):
+        assert json.loads(contained.run(*RELOAD, "--json"))["workloads"] == ["web"]
+        launcher.config.write_text(json.dumps({k: v for k, v in whole.items() if k != "admin"}))
+    launcher.config.write_text(json.dumps({**whole, "parallel": "none"}))
+    refused = contained.run("sh", "-c", f"{' '.join(RELOAD)} 2>&1; echo $?").splitlines()
+    assert refused[-1] == "78"
+    assert refused[0].startswith("error: parallel: must be a whole number")
+    launcher.config.write_text(json.dumps(whole))
+    contained.run("python3", "-c", CRASH)
+    eventually(lambda: contained.inspected()["RestartCount"] == 1, 30)
+    contained.wait_until_live()
+    assert contained.inspected()["State"]["Running"]
+    assert json.loads(contained.run(*RELOAD, "--json"))["workloads"] == ["web"]
+
+
+def test_a_reload_at_any_moment_of_the_start_ends_nothing(stage: Stage, contain: Contain) -> None:
+    """SIGHUP every 20 ms, from the first moment at which anybody can be in the container."""
+    launcher = stage.prepare(top={"state": STATE})
+    directory = stage.project.directory
+    contained = contain(launcher, f"{directory}:{directory}:ro")
+    contained.run("python3", "-c", HANG_UPS)
+    contained.wait_until_live()
+    assert contained.run(*RELOAD).startswith("reloaded")
+
+
+def test_other_commands_run_in_the_image(host: Host, image: str) -> None:
+    """`docker run IMAGE webhook-launcher …` is how the README makes keys; by entrypoint and all."""
+    command = ("run", "--rm", "--network", "none", image, "webhook-launcher", "keygen", "--json")
+    assert "private_key" in json.loads(host.docker(*command))
 
 
 def test_a_project_mounted_at_another_path_is_reported_with_the_fix(

@@ -11,6 +11,7 @@ from webhook_launcher.cli import (
     journal,
     output,
     receipts,
+    reload,
     remote,
     replay,
     send,
@@ -31,7 +32,7 @@ start with:
   webhook-launcher serve --config config.yml
 
 exit status: 0 success, 1 failure, 2 usage, 78 configuration;
-`send`, and --wait: also 3 could not send, 4 timed out
+`send`, and --wait: also 3 could not send, 4 timed out; `reload`: also 4 timed out
 """
 
 
@@ -68,6 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for group in (serve, doctor, remote, send, verify, replay, receipts, journal):
+    for group in (serve, reload, doctor, remote, send, verify, replay, receipts, journal):
         group.add(commands)
     return parser

@@ -7,8 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from webhook_launcher.config import DEFAULT_PATH, PATH_VARIABLE, Settings, load, values
-from webhook_launcher.core.errors import LauncherError
+from webhook_launcher.config import (
+    DEFAULT_PATH,
+    PATH_VARIABLE,
+    Access,
+    Settings,
+    load,
+    load_access,
+    values,
+)
+from webhook_launcher.core.errors import ConfigurationError, LauncherError
 from webhook_launcher.sources import KINDS
 
 _SECONDS = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(s|m|h|)")
@@ -70,6 +78,18 @@ def path_of(arguments: argparse.Namespace) -> Path:
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The configuration; ConfigurationError with every problem."""
     return load(path_of(arguments), KINDS)
+
+
+def access_of(arguments: argparse.Namespace) -> Access:
+    """Return how to reach the launcher, whatever else is wrong in the configuration.
+
+    Raises ConfigurationError with every problem of the file when that cannot be told.
+    """
+    try:
+        return load_access(path_of(arguments))
+    except ConfigurationError:
+        settings_of(arguments)
+        raise
 
 
 def seconds(text: str) -> float:

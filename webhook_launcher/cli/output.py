@@ -76,8 +76,6 @@ def _document(error: LauncherError) -> dict[str, Any]:
         "advice": error.advice(),
     }
     if isinstance(error, ConfigurationError):
-        document["problems"] = [
-            {"path": problem.path, "message": problem.message} for problem in error.problems
-        ]
+        document["problems"] = error.as_documents()
     problem = getattr(error, "problem", None)  # what a launcher answered, with its own code
     return document | dict(problem) if problem else document

@@ -7,6 +7,7 @@ from typing import Any
 from webhook_launcher.cli import options, output, shown
 from webhook_launcher.cli.client import Client, intents_of
 from webhook_launcher.cli.options import UsageError
+from webhook_launcher.config import Access
 
 SUCCESS, FAILED, TIMED_OUT = 0, 1, 4
 _API = ("api", "v1")
@@ -107,17 +108,22 @@ def client_of(arguments: argparse.Namespace) -> Client:
     if arguments.token_file:
         token = options.secret_in(arguments.token_file, "--token-file")
     if token is None or url is None:
-        settings = options.settings_of(arguments)
-        host, port = settings.listen
-        host = _EVERYWHERE.get(host, host)
-        url = url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        if token is None and settings.admin_token is None:
+        access = options.access_of(arguments)
+        url = url or url_of(access)
+        if token is None and access.admin_token is None:
             raise UsageError(
                 "the configuration has no admin token",
                 advice="Set `admin: {token_file: …}`, or name one with --token-file.",
             )
-        token = token or (settings.admin_token or b"").decode("ascii")
+        token = token or (access.admin_token or b"").decode("ascii")
     return Client(url, token)
+
+
+def url_of(access: Access) -> str:
+    """Return the address at which the launcher is asked on its own machine."""
+    host, port = access.listen
+    host = _EVERYWHERE.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _status(arguments: argparse.Namespace) -> int:

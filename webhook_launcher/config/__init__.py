@@ -9,7 +9,7 @@ from webhook_launcher.config import values
 from webhook_launcher.config.document import Section, read_yaml
 from webhook_launcher.config.journal import read_retention
 from webhook_launcher.config.secret import is_given, read_secret, read_token
-from webhook_launcher.config.settings import Limits, Recording, RegistryAccess, Settings
+from webhook_launcher.config.settings import Access, Limits, Recording, RegistryAccess, Settings
 from webhook_launcher.config.sources import read_source
 from webhook_launcher.config.workloads import read_poll, read_workload
 from webhook_launcher.core.dsse import PrivateKey, parse_private_key
@@ -21,11 +21,13 @@ from webhook_launcher.core.workload import PollSettings, Workload
 __all__ = [
     "DEFAULT_PATH",
     "PATH_VARIABLE",
+    "Access",
     "Limits",
     "Recording",
     "RegistryAccess",
     "Settings",
     "load",
+    "load_access",
     "parse",
 ]
 
@@ -40,6 +42,31 @@ _UNLIMITED = 1_000_000_000  # a minute: more than anybody can send
 
 def load(path: Path, kinds: Mapping[str, Kind]) -> Settings:
     """Read and check a file. Raises ConfigurationError with every problem found."""
+    return parse(_text_in(path), path, kinds)
+
+
+def load_access(path: Path) -> Access:
+    """Read only what is needed to reach a running launcher; problems elsewhere do not matter.
+
+    Raises ConfigurationError for problems of these keys, and for a file that is no YAML.
+    """
+    problems: list[Problem] = []
+    top = Section(read_yaml(_text_in(path), problems), "", problems, path.absolute().parent)
+    access = _access(top)
+    if problems:
+        raise ConfigurationError(problems)
+    return access
+
+
+def _access(top: Section) -> Access:
+    return Access(
+        state=top.take("state", values.path_from(top.base), _STATE),
+        listen=top.take("listen", values.listen, _LISTEN),
+        admin_token=_admin(top),
+    )
+
+
+def _text_in(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE + 1)
@@ -48,10 +75,9 @@ def load(path: Path, kinds: Mapping[str, Kind]) -> Settings:
     if len(content) > _MAX_FILE:
         raise _unreadable(path, "is longer than 1MiB; is it the right file?")
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError:
         raise _unreadable(path, "is not UTF-8 text") from None
-    return parse(text, path, kinds)
 
 
 def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
@@ -59,14 +85,15 @@ def parse(text: str, path: Path, kinds: Mapping[str, Kind]) -> Settings:
     problems: list[Problem] = []
     top = Section(read_yaml(text, problems), "", problems, path.absolute().parent)
     poll = read_poll(top, PollSettings())
+    access = _access(top)
     settings = Settings(
         path=path.absolute(),
-        state=top.take("state", values.path_from(top.base), _STATE),
-        listen=top.take("listen", values.listen, _LISTEN),
+        state=access.state,
+        listen=access.listen,
         parallel=top.take("parallel", values.number(1, 64), 4),
         poll=poll,
         limits=_limits(top),
-        admin_token=_admin(top),
+        admin_token=access.admin_token,
         registries=_registries(top),
         sources=_sources(top, kinds),
         workloads={

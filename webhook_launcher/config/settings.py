@@ -45,6 +45,15 @@ class RegistryAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """How commands reach a running launcher."""
+
+    state: Path
+    listen: tuple[str, int]
+    admin_token: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration file."""
 

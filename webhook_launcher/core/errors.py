@@ -4,6 +4,7 @@
 
     LauncherError
     ├── ConfigurationError            the operator: the configuration file
+    ├── ReloadUnfinishedError         retryable: the operator: the launcher's log
     ├── CommandError                  the operator: an action that cannot be carried out
     │   ├── UnknownWorkloadError
     │   ├── NoPreviousReleaseError
@@ -96,6 +97,18 @@ class ConfigurationError(LauncherError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def as_documents(self) -> list[dict[str, str]]:
+        """Return the problems as JSON shows them."""
+        return [{"path": problem.path, "message": problem.message} for problem in self.problems]
+
+
+class ReloadUnfinishedError(LauncherError):
+    """A reload had no result in time; the configuration before may still be in force."""
+
+    code = "reload-unfinished"
+    retryable = True
+    default_advice = "Read the launcher's log, then run `webhook-launcher reload` again."
 
 
 class CommandError(LauncherError):

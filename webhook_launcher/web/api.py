@@ -97,6 +97,8 @@ class Console:
     clock: Clock
     wake: Callable[[], None]
     remarks: Callable[[], Mapping[str, str]]
+    # Puts the configuration file in force; ConfigurationError when it is refused.
+    reload: Callable[[], Mapping[str, Any]]
 
     def workload(self, name: str) -> Workload:
         """A configured workload, or UnknownWorkloadError."""
@@ -149,6 +151,13 @@ def blueprint(console: Console) -> Blueprint:
 
     _history(api, console, admin)
     _actions(api, console, admin)
+
+    @api.post("/reload")
+    @admin
+    def reload() -> Response:
+        _body()
+        return jsonify(console.reload())
+
     return api
 
 

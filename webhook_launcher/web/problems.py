@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from webhook_launcher.core.errors import (
     AuthenticationError,
     CommandError,
+    ConfigurationError,
     EventError,
     JournalError,
     LauncherError,
@@ -26,6 +27,7 @@ _STATUSES: tuple[tuple[type[LauncherError], int], ...] = (
     (OutOfScopeError, 422),
     (EventError, 400),
     (VerificationError, 422),
+    (ConfigurationError, 422),
     (UnknownWorkloadError, 404),
     (CommandError, 409),
     (JournalError, 503),  # full, or a disk that may be mended: nothing was accepted, send it again
@@ -86,7 +88,8 @@ def problem(
 def of_error(error: LauncherError) -> Answer:
     """The problem document of a launcher error; one of our own faults is also logged."""
     title = error.code.replace("-", " ").capitalize()
-    answer = document(status_of(error), error.code, title, str(error), error.advice())
+    more = {"problems": error.as_documents()} if isinstance(error, ConfigurationError) else {}
+    answer = document(status_of(error), error.code, title, str(error), error.advice(), more=more)
     if answer.status >= _SERVER_FAULT:
         _log.error("refused", extra={"code": error.code, "detail": str(error)})
     return answer
