@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from tests.builders import CONFIGURATION, LEFT_OUT, changed
+from tests.builders import CONFIGURATION, LEFT_OUT, admin, changed
 from tests.receipts import KEY
+from webhook_launcher import reload
 from webhook_launcher.adapters.engine import Connection, Engine
 from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.attempt import Outcome
@@ -176,6 +178,87 @@ def test_an_invalid_one_is_refused_with_every_problem(
     assert stage.push() == 202
     stage.reload({})
     assert stage.push() == 202
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master process read half an edit: what is put in force must be good for both."""
+    answers = [False, True]
+    readings: list[Settings] = []
+
+    def read() -> Settings:
+        readings.append(stage.read())
+        return readings[-1]
+
+    monkeypatch.setattr(stage.running, "_held", lambda: answers.pop(0))
+    monkeypatch.setattr(stage.running, "_read", read)
+    stage.write({"sources.hub": LEFT_OUT})
+    assert stage.running.reload_and_wait()["sources"] == ["ci", "ghcr", "local"]
+    assert (len(readings), answers) == (2, [])
+    assert stage.push() == 404
+
+
+def test_what_the_master_never_holds_is_not_put_in_force(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies would come back under something else than what was told."""
+    monkeypatch.setattr(stage.running, "_held", lambda: False)
+    stage.write({"sources.hub": LEFT_OUT})
+    answer = stage.http.post("/api/v1/reload", headers=admin())
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "reload-unfinished")
+    assert stage.push() == 202
+
+
+def test_a_request_waits_only_so_long_and_the_reload_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret on a network file system that hangs must not hold the API's threads."""
+    go_on = threading.Event()
+    monkeypatch.setattr(reload, "_PATIENCE", 0.05)
+    monkeypatch.setattr(stage.running, "_read", lambda: go_on.wait(_LONG) and stage.read())
+    stage.write({"sources.hub": LEFT_OUT})
+    answer = stage.http.post("/api/v1/reload", headers=admin())
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "reload-unfinished")
+    assert stage.push() == 202
+    go_on.set()
+    until(lambda: stage.push() == 404)
+
+
+def test_a_fault_of_our_own_is_a_result_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked would wait for nothing; and the next reload works."""
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.running, "_read", lambda: 1 // 0)
+        answer = stage.http.post("/api/v1/reload", headers=admin())
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "launcher-error")
+    assert stage.push() == 202
+    assert stage.http.post("/api/v1/reload", headers=admin()).status_code == 200
+
+
+def test_requests_that_wait_share_a_reload_that_begins_after_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, and none is told the result of a reading from before it asked."""
+    read, go_on, first = threading.Event(), threading.Event(), stage.read()
+    readings: list[Settings] = []
+
+    def slow() -> Settings:
+        readings.append(stage.read() if readings else first)
+        read.set()
+        assert go_on.wait(_LONG)
+        return readings[-1]
+
+    monkeypatch.setattr(stage.running, "_read", slow)
+    with ThreadPoolExecutor(4) as pool:
+        before = pool.submit(stage.running.reload_and_wait)
+        assert read.wait(_LONG)
+        stage.write({"sources.hub": LEFT_OUT})
+        after = [pool.submit(stage.running.reload_and_wait) for _ in range(3)]
+        until(lambda: stage.running._requests.qsize() == 3)
+        go_on.set()
+        assert "hub" in before.result(_LONG)["sources"]
+        assert all("hub" not in one.result(_LONG)["sources"] for one in after)
+    assert len(readings) == 2
 
 
 def test_what_needs_a_restart_is_named_and_the_rest_taken(
