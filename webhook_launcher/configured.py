@@ -12,7 +12,7 @@ import os
 import select
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from webhook_launcher.config import DEFAULT_PATH, PATH_VARIABLE, Settings, load
@@ -32,6 +32,9 @@ class _Link:
     answers: int
     to_worker: int
 
+
+# What cannot change in a launcher that runs.
+FIXED = ("listen", "state", "receipts")
 
 _good: list[Settings] = []
 _link: list[_Link] = []
@@ -54,8 +57,17 @@ def settings() -> Settings:
 
 def refresh() -> Settings:
     """Read the file and hold it; when it raises ConfigurationError, the one before is held."""
-    _good[:] = [read()]
+    new = read()
+    _good[:] = [with_fixed(new, _good[0]) if _good else new]
     return _good[0]
+
+
+def with_fixed(new: Settings, old: Settings) -> Settings:
+    """Return the new settings with what needs a restart as it was.
+
+    The sockets are the master's, and the journal of another state directory is another one.
+    """
+    return replace(new, listen=old.listen, state=old.state, receipts=old.receipts)
 
 
 def link_master() -> None:

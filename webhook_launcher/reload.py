@@ -26,7 +26,6 @@ import queue
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from webhook_launcher.adapters import running_file
 from webhook_launcher.adapters.journal import Journal
 from webhook_launcher.app import Service, build
 from webhook_launcher.config import Settings
+from webhook_launcher.configured import FIXED, with_fixed
 from webhook_launcher.core.errors import (
     ConfigurationError,
     LauncherError,
@@ -260,15 +260,13 @@ def kept_what_cannot_change(new: Settings, old: Settings) -> tuple[Settings, lis
 
     Each is logged.
     """
-    kept = [
-        name for name in ("listen", "state", "receipts") if getattr(new, name) != getattr(old, name)
-    ]
+    kept = [name for name in FIXED if getattr(new, name) != getattr(old, name)]
     for name in kept:
         _log.warning(
             "needs a restart",
             extra={"setting": name, "detail": f"`{name}` stays as it was until a restart"},
         )
-    return replace(new, listen=old.listen, state=old.state, receipts=old.receipts), kept
+    return with_fixed(new, old), kept
 
 
 def announce(state: Path, pid: int, began: float = 0.0, result: Result | None = None) -> None:

@@ -135,6 +135,24 @@ def test_a_worker_that_dies_later_runs_under_what_was_put_in_force(
     assert status_of_push(either) == 404
 
 
+def test_a_worker_that_dies_later_keeps_its_state_directory(
+    served: Served, reload: Reload, tmp_path: Path
+) -> None:
+    """`state` needs a restart of the launcher; a worker that crashes is none, and forgets nothing.
+
+    From another directory it would know of no delivery, no quarantine and no pause.
+    """
+    url = f"{served.url}/hooks/hub/{URL_TOKEN}"
+    delivery = requests.post(url, json=PUSH, timeout=LONG).json()["delivery"]
+    served.configure({"state": str(tmp_path / "elsewhere")})
+    assert reload(served).err == "  note: `state` stays as it was until a restart\n"
+    worker = served.worker()
+    os.kill(worker, signal.SIGKILL)
+    served.until(lambda: served.workers() not in ([], [worker]) and served.answers())
+    assert requests.get(f"{served.url}/api/v1/deliveries/{delivery}", timeout=LONG).ok
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_many_at_once_all_get_their_result(either: Served) -> None:
     """A cron job, a deployment script and a person do not know of each other."""
     worker = either.worker()

@@ -103,6 +103,10 @@ class Contained:
         """Run a command in the container; what it printed."""
         return self._compose("exec", "--no-TTY", "launcher", *command)
 
+    def run_detached(self, *command: str) -> None:
+        """Begin a command in the container that may be the end of it."""
+        self._compose("exec", "--detach", "launcher", *command)
+
     def log(self) -> str:
         """Everything it wrote, on either stream."""
         return subprocess.run(

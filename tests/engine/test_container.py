@@ -152,7 +152,7 @@ def test_after_reloads_the_engine_still_restarts_it(stage: Stage, contain: Conta
     assert refused[-1] == "78"
     assert refused[0].startswith("error: parallel: must be a whole number")
     launcher.config.write_text(json.dumps(whole))
-    contained.run("python3", "-c", CRASH)
+    contained.run_detached("python3", "-c", CRASH)
     eventually(lambda: contained.inspected()["RestartCount"] == 1, 30)
     contained.wait_until_live()
     assert contained.inspected()["State"]["Running"]
