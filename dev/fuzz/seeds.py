@@ -32,6 +32,7 @@ TWISTS: dict[str, Callable[[bytes], bytes]] = {
     "a mark before it": lambda body: b"\xef\xbb\xbf" + body,
     "truncated": lambda body: body[: len(body) // 2],
     "two values": lambda body: body + body,
+    "a brace too many": lambda body: body + b"}",
     "nothing": lambda _: b"",
     "a form": lambda body: b"payload=" + quote(body).encode(),
     "in chunks": lambda body: b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),

@@ -296,6 +296,14 @@ VARIANTS = [
         ("docker_url", "quay.example.com/acme/a/b"),
         ("repository", "acme/a/b"),
     ),
+    of(
+        "quay",
+        "build with its digests",
+        "-",
+        ("updated_tags", MISSING),
+        ("docker_tags", ["latest", "v1"]),
+        ("manifest_digests", [f"quay.io/acme/web@{D1}"]),
+    ),
     of("quay", "build", "-", ("updated_tags", MISSING), ("docker_tags", ["latest"])),
     of("quay", "another host than ours", "!", registry="quay.io"),
     # Harbor.
@@ -362,6 +370,7 @@ VARIANTS = [
     of("acr", "quarantine", "-", ("action", "quarantine")),
     of("acr", "delete", "-", ("action", "delete"), ("target.tag", MISSING)),
     of("acr", "chart", "-", ("action", "chart_push"), ("request", MISSING)),
+    of("acr", "chart deleted", "-", ("action", "chart_delete"), ("request", MISSING)),
     of("acr", "no host, none configured", "!", ("request.host", MISSING)),
     of(
         "acr",
@@ -509,6 +518,12 @@ VARIANTS = [
     ),
     # GitLab.
     posted("gitlab", "system hook", "-", {"event_name": "project_create", "name": "x"}),
+    posted(
+        "jfrog",
+        "the user plugin before version 7",
+        "-",
+        {"artifactory": {"webhook": {"event": "docker.tagCreated", "data": {"docker": {}}}}},
+    ),
     posted("gitlab", "job", "-", {"object_kind": "build", "tag": False}),
 ]
 
