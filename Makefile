@@ -7,7 +7,7 @@ MACHINE := $(PYTHON) dev/machine.py run $(if $(KEEP),--keep) --
 SECOND := $(PYTHON) dev/machine.py run --if-possible --engine 26.1 --compose newest --
 # Two thirds of the tests' time is waiting for containers: more workers than cores.
 WORKERS ?= 6
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 PYTEST_ARGS ?=
 
 # Without compiled modules each launcher that a test starts takes 2.6 s of processor time, not 1.2.
