@@ -101,7 +101,7 @@ class Bench:
         self.host.compose.pin(self.project, release.pinned, SERVICES)
         said = None
         for _ in range(1 if anew else 2):
-            self.host.engine.sweep(self.project.name)
+            self.host.engine.sweep(self.project.name, SERVICES)
             try:
                 self.host.compose.up(self.project, SERVICES, anew=anew)
             except ComposeError as error:

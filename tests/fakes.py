@@ -5,14 +5,14 @@ or kills the launcher there. Containers really change their image, so that a tes
 runs, and `FakeHost` fails the test when it is told to start what `may_start` says no to.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 from webhook_launcher.core.attachment import Attachment
-from webhook_launcher.core.container import Container
+from webhook_launcher.core.container import Container, Jobs
 from webhook_launcher.core.errors import (
     ComposeError,
     EngineUnavailableError,
@@ -235,14 +235,22 @@ class FakeHost:
     containers_of: dict[tuple[str, str], Container] = field(default_factory=dict)
     services_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     leftovers: dict[tuple[str, str], str] = field(default_factory=dict)  # what they would run
-    pins: dict[tuple[str, str], str] = field(default_factory=dict)
+    pins_of: dict[tuple[str, str], str] = field(default_factory=dict)
+    jobs_of: Jobs = field(default_factory=Jobs)
     pulled: set[Digest] = field(default_factory=set)
     pulled_for: dict[str, set[Digest]] = field(default_factory=dict)  # by workload
     kept_tags: dict[str, Digest] = field(default_factory=dict)
     unhealthy: set[Digest] = field(default_factory=set)
     # Compose refuses these, with the old container gone already.
     refused: set[Digest] = field(default_factory=set)
+    unmade: set[Digest] = field(default_factory=set)  # these with the old one untouched
     refused_once: set[Digest] = field(default_factory=set)  # somebody interferes, once
+    # Another actor stops them while they are waited for, so many times.
+    disturbed: dict[Digest, int] = field(default_factory=dict)
+    # What happens while these are waited for, which never get healthy.
+    while_waiting: dict[Digest, Callable[[], object]] = field(default_factory=dict)
+    completing: set[str] = field(default_factory=set)  # services that exit with 0 at once
+    unreadable: bool = False  # compose cannot read a file that its model names
     stumbles: int = 0  # how many of the next starts come to nothing, whatever they are of
     unpullable: set[Digest] = field(default_factory=set)
     broken: set[tuple[str, str]] = field(default_factory=set)  # never started again
@@ -306,10 +314,33 @@ class FakeHost:
         self.kept_tags[f"{workload}:{slot}"] = image.digest
         self._step("kept")
 
-    def containers(self, project: str, services: Sequence[str]) -> list[Container]:
-        """The containers of the services."""
+    def containers(self, project: str, services: Sequence[str] | None = None) -> list[Container]:
+        """The containers of the services (None: the project's), leftovers included then."""
         self._step("containers")
-        return [c for (p, s), c in self.containers_of.items() if p == project and s in services]
+        found = [
+            c
+            for (p, s), c in self.containers_of.items()
+            if p == project and (services is None or s in services)
+        ]
+        if services is None:
+            found += [
+                _container(f"{s} leftover", project, s, pinned, status="created", running=False)
+                for (p, s), pinned in self.leftovers.items()
+                if p == project
+            ]
+        return found
+
+    def was_stopped(self, container_id: str) -> bool:
+        """Nobody stops anything here."""
+        return False
+
+    def stop(self, container_ids: Sequence[str]) -> None:
+        """Stop containers."""
+        self._step("stop")
+        for key, container in list(self.containers_of.items()):
+            if container.id in container_ids:
+                stopped = replace(container, status="exited", running=False, exit_code=143)
+                self.containers_of[key] = stopped
 
     def adopted(
         self, project: str, services: Sequence[str], repository: Repository
@@ -332,15 +363,15 @@ class FakeHost:
             return None
         return Image(Reference(repository, None, named), named, config=config_of(named))
 
-    def sweep(self, project: str) -> None:
+    def sweep(self, project: str, services: Sequence[str]) -> None:
         """Remove what an interrupted `up` left, unless it is all there is of its service."""
         self._step("sweep")
         for key in list(self.leftovers):
-            if key[0] == project and key in self.containers_of:
+            if key[0] == project and key[1] in services and key in self.containers_of:
                 del self.leftovers[key]
         self._step("swept")
 
-    def name(self, project: str) -> None:
+    def name(self, project: str, services: Sequence[str]) -> None:
         """Everything has its own name here."""
 
     def remove(self, container_ids: Sequence[str]) -> None:
@@ -364,19 +395,41 @@ class FakeHost:
     def quiet(self, project: ComposeProject) -> None:
         """Nothing outlives its launcher here."""
 
+    def is_readable(self, project: ComposeProject) -> bool:
+        """Unless a test says otherwise."""
+        return not self.unreadable
+
+    def jobs(self, project: ComposeProject, repository: Repository) -> Jobs:
+        """None, or what a test says."""
+        return self.jobs_of
+
+    def pins(self, project: ComposeProject) -> dict[str, str]:
+        """What the project's services are bound to."""
+        return {s: pinned for (p, s), pinned in self.pins_of.items() if p == project.name}
+
+    def put_back(self, project: ComposeProject, pins: Mapping[str, str]) -> None:
+        """Bind the project's services to what they were bound to."""
+        self._step("put back")
+        for key in [key for key in self.pins_of if key[0] == project.name]:
+            del self.pins_of[key]
+        self.pins_of.update({(project.name, s): pinned for s, pinned in pins.items()})
+
     def pin(self, project: ComposeProject, pinned: str, services: Sequence[str]) -> Path:
         """Bind services to a digest."""
         self._step("pin")
         for service in services:
-            self.pins[project.name, service] = pinned
+            self.pins_of[project.name, service] = pinned
         self._step("pinned")
         return Path("/override.json")
 
     def up(self, project: ComposeProject, services: Sequence[str], *, anew: bool = False) -> str:
         """Recreate the services that do not run what is pinned, or (`anew`) all of them."""
+        assert services, "without names, compose would start the whole project"
         self._step("up")
+        if self.unreadable:
+            raise ComposeError("env file app.env not found", output="no")
         for service in services:
-            pinned = self.pins[project.name, service]
+            pinned = self.pins_of[project.name, service]
             wanted = parse_reference(pinned).digest
             assert wanted is not None
             before = self.containers_of.get((project.name, service))
@@ -384,10 +437,7 @@ class FakeHost:
                 continue
             if not self.may_start(wanted):
                 raise NotAdmittedError(pinned)
-            if before and (project.name, service) in self.leftovers:
-                raise ComposeError("Conflict. The container name is already in use", output="no")
-            if not anew and (project.name, service) in self.broken:
-                raise ComposeError(f"{service}: its task already exists", output="no")
+            self._create(project.name, service, wanted, anew=anew)
             self.broken.discard((project.name, service))
             self.leftovers[project.name, service] = pinned
             self._step("replacement created")
@@ -406,6 +456,16 @@ class FakeHost:
         self._step("upped")
         return ""
 
+    def _create(self, project: str, service: str, wanted: Digest, *, anew: bool) -> None:
+        """What can go wrong while the old container is still there."""
+        key = project, service
+        if key in self.containers_of and key in self.leftovers:
+            raise ComposeError("Conflict. The container name is already in use", output="no")
+        if not anew and key in self.broken:
+            raise ComposeError(f"{service}: its task already exists", output="no")
+        if wanted in self.unmade:
+            raise ComposeError(f"{service}: cannot be created", output="no")
+
     def run(self, project: str, service: str, pinned: str) -> None:
         """Start a container by hand, of a digest."""
         reference = parse_reference(pinned)
@@ -413,19 +473,10 @@ class FakeHost:
         self.made += 1
         self.started.append(reference.digest)
         self.pulled.add(reference.digest)
-        self.containers_of[project, service] = Container(
-            id=f"c{self.made}",
-            name=f"{project}-{service}-1",
-            service=service,
-            number=1,
-            image=config_of(reference.digest),
-            image_ref=pinned,
-            status="running",
-            running=True,
-            exit_code=0,
-            oom_killed=False,
-            restart_count=0,
-        )
+        made = _container(f"c{self.made}", project, service, pinned)
+        if service in self.completing:
+            made = replace(made, status="exited", running=False)
+        self.containers_of[project, service] = made
 
     # The gate
 
@@ -436,10 +487,23 @@ class FakeHost:
         image: Image,
         health: HealthSettings,
         since: datetime,
+        *,
+        jobs: Jobs,
+        made: Collection[str],
+        heed: Callable[[], None],
     ) -> None:
         """Healthy unless the digest is called unhealthy; then the proof."""
         self._step("gate")
         found = self.containers(project_name, services)
+        if self.disturbed.get(image.digest, 0) > 0:
+            self.disturbed[image.digest] -= 1
+            raise UnhealthyWorkloadError("app was stopped", disturbed=True)
+        if image.digest in self.while_waiting:
+            self.while_waiting.pop(image.digest)()
+            for _ in range(1200):
+                heed()
+                self.clock.sleep(0.5)
+            raise UnhealthyWorkloadError("no verdict after 600 s", inconclusive=True)
         if image.digest in self.unhealthy:
             raise UnhealthyWorkloadError(f"{image.digest.short} is not healthy", output="log")
         if {c.service for c in found} != set(services):
@@ -459,6 +523,27 @@ class FakeHost:
         self.ping()
         self.outage.step(name)
         self.fuse.step(name)
+
+
+def _container(
+    identity: str, project: str, service: str, pinned: str, **changes: object
+) -> Container:
+    reference = parse_reference(pinned)
+    assert reference.digest is not None
+    made = Container(
+        id=identity,
+        name=f"{project}-{service}-1",
+        service=service,
+        number=1,
+        image=config_of(reference.digest),
+        image_ref=pinned,
+        status="running",
+        running=True,
+        exit_code=0,
+        oom_killed=False,
+        restart_count=0,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 class FakeHooks:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from testbed.images import PORT
 from webhook_launcher.adapters import command
@@ -20,6 +20,9 @@ from webhook_launcher.adapters.engine import Connection, Engine
 from webhook_launcher.adapters.engine.connection import Client
 from webhook_launcher.core.model import Image
 from webhook_launcher.core.workload import ComposeProject
+
+_CONFLICT = 409
+_CLEAR_SECONDS = 60
 
 
 class SystemClock:
@@ -82,7 +85,7 @@ class Host:
         services = self.compose.services(project, image.reference.repository)
         self.engine.pull(image)
         self.compose.pin(project, image.pinned, services)
-        self.engine.sweep(project.name)
+        self.engine.sweep(project.name, services)
         self.compose.up(project, services)
         return services
 
@@ -125,10 +128,23 @@ class Host:
                 _clear(client, f"com.docker.compose.project={project.name}")
 
 
+def _remove(client: Client, container_id: str) -> None:
+    try:
+        client.remove_container(container_id, v=True, force=True)
+    except NotFound:
+        return
+    except APIError as error:
+        # A program that the test ended had ordered the removal, and the engine still works on it.
+        if error.status_code != _CONFLICT:
+            raise
+
+
 def _clear(client: Client, label: str) -> None:
-    for container in client.list_containers([label]):
-        with suppress(NotFound):
-            client.remove_container(container["Id"], v=True, force=True)
+    deadline = time.monotonic() + _CLEAR_SECONDS
+    while found := client.list_containers([label]):
+        for container in found:
+            _remove(client, container["Id"])
+        assert time.monotonic() < deadline, f"containers of {label} cannot be removed"
     for network in client.networks(filters={"label": label}):
         with suppress(NotFound):
             client.remove_network(network["Id"])

@@ -154,7 +154,7 @@ class TestMinimumAge:
         world.work_now()
         world.host.containers_of.clear()
         world.poll()
-        world.work_now()
+        world.work(seconds=5)
         assert world.host.runs() == A
 
 

@@ -3,25 +3,29 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from tests.clock import FakeClock
-from webhook_launcher.core.container import Container, Healthcheck, ProbeResult
+from webhook_launcher.core.container import Container, Healthcheck, Jobs, ProbeResult, RunningProbe
 from webhook_launcher.core.errors import (
     EngineError,
     EngineUnavailableError,
+    SupersededError,
     UnhealthyWorkloadError,
 )
 from webhook_launcher.core.model import Image
+from webhook_launcher.core.proof import prove
 from webhook_launcher.core.reference import Digest, parse_reference
 from webhook_launcher.core.workload import HealthSettings
-from webhook_launcher.gate import Gate, prove
+from webhook_launcher.gate import Gate
 
 INDEX, MANIFEST, CONFIG, OTHER = (Digest("sha256:" + letter * 64) for letter in "abcd")
 IMAGE = Image(parse_reference("ghcr.io/acme/web:stable"), INDEX, MANIFEST, CONFIG)
 CHECK = Healthcheck(("/bin/check",), interval=30.0, timeout=5.0, start_period=10.0, retries=3)
 DERIVED = HealthSettings()
+HANGS = ProbeResult(False, "no result yet", RunningProbe("exec", 7))
 OK, ILL = ProbeResult(True, "exit status 0:"), ProbeResult(False, "exit status 1: it is ill")
 
 
@@ -33,6 +37,8 @@ class FakeEngine:
     running: dict[str, Container] = field(default_factory=dict)
     probes: dict[str, Callable[[], ProbeResult]] = field(default_factory=dict)
     probed: list[tuple[str, float, float]] = field(default_factory=list)  # id, time, limit
+    following: Callable[[], ProbeResult] = lambda: HANGS
+    ended: list[tuple[str, float]] = field(default_factory=list)
     stopped: set[str] = field(default_factory=set)  # by somebody, or by an engine that is going
     log: str = "GET / 200\nboom\n"
     fault: EngineError | None = None
@@ -83,6 +89,14 @@ class FakeEngine:
         """The healthcheck's result; success unless the test says otherwise."""
         self.probed.append((container.id, self.clock.elapsed, limit))
         return self.probes.get(container.id, lambda: OK)()
+
+    def follow_probe(self, probe: RunningProbe) -> ProbeResult:
+        """The result of a probe that had not ended."""
+        return self.following()
+
+    def end_probe(self, container_id: str, probe: RunningProbe) -> None:
+        """Remember it."""
+        self.ended.append((container_id, self.clock.elapsed))
 
     def was_stopped(self, container_id: str) -> bool:
         """By somebody."""
@@ -176,12 +190,198 @@ def test_a_replica_that_succeeded_and_dies_meanwhile_fails(
 def test_a_healthcheck_that_never_succeeds_fails_at_its_own_deadline(
     engine: FakeEngine, clock: FakeClock
 ) -> None:
-    """start_period 10 + interval 30 x retries 3 + timeout 5: when the engine would give up."""
+    """start_period 10 + timeout 5 + retries 3 x (interval 30 + timeout 5): the engine's own.
+
+    The engine waits an interval after the *end* of each probe, so a shorter deadline condemned
+    releases that Docker itself would have called healthy.
+    """
     engine.start()
     engine.probes["1"] = lambda: ILL
     error = refused(engine)
-    assert "shop-web-1 is not healthy after 105 s: healthcheck: exit status 1" in str(error)
-    assert clock.elapsed == pytest.approx(105, abs=0.1)
+    assert "shop-web-1 is not healthy after 120 s: healthcheck: exit status 1" in str(error)
+    assert clock.elapsed == pytest.approx(120, abs=0.1)
+    assert error.judges
+
+
+def test_a_deadline_of_hours_is_capped_and_no_verdict(engine: FakeEngine, clock: FakeClock) -> None:
+    """`interval: 1h` is legal; it must not hold the lane for hours, nor blame the image."""
+    engine.start(healthcheck=replace(CHECK, interval=3600.0, start_period=0.0))
+    engine.probes["1"] = lambda: ILL
+    error = refused(engine)
+    assert clock.elapsed == pytest.approx(600, abs=0.1)
+    assert not error.judges
+
+
+def test_a_long_start_period_is_granted_in_full(engine: FakeEngine, clock: FakeClock) -> None:
+    """Whoever writes `start_period: 1h` knows that the service needs it."""
+    engine.start(healthcheck=replace(CHECK, interval=3600.0, start_period=3600.0))
+    engine.probes["1"] = lambda: OK if clock.elapsed >= 3650 else ILL
+    wait(engine)
+    engine.start(healthcheck=replace(CHECK, interval=3600.0, start_period=3600.0))
+    engine.probes["1"] = lambda: ILL
+    before = clock.elapsed
+    refused(engine)
+    assert clock.elapsed - before == pytest.approx(3720, abs=0.1)
+
+
+def test_an_explicit_timeout_is_a_verdict(engine: FakeEngine, clock: FakeClock) -> None:
+    """The operator said how long the service may take."""
+    engine.start(healthcheck=replace(CHECK, interval=3600.0))
+    engine.probes["1"] = lambda: ILL
+    assert refused(engine, HealthSettings(timeout=700.0)).judges
+    assert clock.elapsed == pytest.approx(700, abs=0.1)
+
+
+def test_an_explicit_timeout_outranks_the_engines_unhealthy(
+    engine: FakeEngine, clock: FakeClock
+) -> None:
+    """A service that needs longer than interval x retries could never be deployed otherwise."""
+    engine.start(health="unhealthy")
+    engine.probes["1"] = lambda: OK if clock.elapsed >= 20 else ILL
+    wait(engine, HealthSettings(timeout=60.0))
+    assert 20 <= clock.elapsed < 23
+
+
+def test_the_engines_healthy_is_accepted(engine: FakeEngine) -> None:
+    """It ran the same command; whoever forbids us to run it has forbidden nothing to the engine."""
+    engine.start(health="healthy")
+    engine.probes["1"] = lambda: ILL
+    wait(engine)
+    assert engine.probed == []
+
+
+def test_probes_come_at_growing_intervals(engine: FakeEngine, clock: FakeClock) -> None:
+    """A check that starts a runtime costs a core if it runs 20 times a second for minutes."""
+    engine.start()
+    engine.probes["1"] = lambda: OK if clock.elapsed >= 100 else ILL
+    wait(engine)
+    times = [at for _, at, _ in engine.probed]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert gaps[0] <= 0.11
+    assert max(gaps) <= 5.1
+    assert clock.elapsed - 100 <= 5.1
+    assert len(times) < 100
+
+
+def test_a_probe_that_hangs_is_ended_at_its_own_timeout_before_the_next(
+    engine: FakeEngine, clock: FakeClock
+) -> None:
+    """Hung commands that pile up take the container's process ids until it cannot fork."""
+    engine.start()
+    engine.probes["1"] = lambda: HANGS
+    engine.following = lambda: HANGS if len(engine.ended) < len(engine.probed) else ILL
+    error = refused(engine, HealthSettings(timeout=20.0))
+    begun = [at for _, at, _ in engine.probed]
+    ended = [at for _, at in engine.ended]
+    assert len(begun) >= 3
+    for start, end in zip(begun, ended, strict=True):
+        assert end - start == pytest.approx(5, abs=0.2) or end == clock.elapsed
+    assert all(start > end for start, end in zip(begun[1:], ended, strict=False))
+    assert "no result" in str(error)
+
+
+def test_a_probe_that_cannot_be_ended_leaves_it_to_the_engine(
+    engine: FakeEngine, clock: FakeClock
+) -> None:
+    """Without a shell in the image nothing ends it; the engine's own probes do end."""
+    engine.start()
+    engine.probes["1"] = lambda: HANGS
+    engine.at(7, lambda: engine.change(health="healthy"))
+    wait(engine)
+    assert clock.elapsed == pytest.approx(7, abs=0.1)
+    assert len(engine.probed) == 1
+
+
+def test_where_commands_are_forbidden_the_engine_decides(
+    engine: FakeEngine, clock: FakeClock
+) -> None:
+    """A proxy in front of the socket answers 403: that is no word about the release."""
+    forbidden = ProbeResult(False, "cannot be run: forbidden", allowed=False)
+    engine.start()
+    engine.probes["1"] = lambda: forbidden
+    engine.at(30, lambda: engine.change(health="healthy"))
+    wait(engine)
+    assert clock.elapsed == pytest.approx(30, abs=0.1)
+    assert len(engine.probed) == 1
+    engine.start()
+    assert not refused(engine).judges
+
+
+def test_a_newer_wish_ends_the_wait(engine: FakeEngine, clock: FakeClock) -> None:
+    """A release that nobody wants any more must not hold up the one that mends it."""
+    engine.start()
+    engine.probes["1"] = lambda: ILL
+
+    def heed() -> None:
+        if clock.elapsed >= 3:
+            raise SupersededError("a newer push came", newer="i2")
+
+    gate = Gate(engine, clock)
+    with pytest.raises(SupersededError):
+        gate.wait("shop", ("web",), IMAGE, DERIVED, clock.start, heed=heed)
+    assert clock.elapsed == pytest.approx(3, abs=0.1)
+
+
+# ── other actors ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_container_that_another_actor_replaced_is_no_verdict(
+    engine: FakeEngine, clock: FakeClock
+) -> None:
+    """`docker compose up -d` by hand brings another image's container: the release did nothing."""
+    engine.start("1", health="starting")
+    engine.probes["1"] = lambda: ILL
+
+    def replaced() -> None:
+        engine.running.clear()
+        engine.start("2", image=OTHER)
+
+    engine.at(2, replaced)
+    gate = Gate(engine, clock)
+    with pytest.raises(UnhealthyWorkloadError, match="replaced by another actor") as raised:
+        gate.wait("shop", ("web",), IMAGE, DERIVED, clock.start, made={"1"})
+    assert not raised.value.judges
+
+
+def test_a_replacement_of_the_same_image_is_as_good(engine: FakeEngine, clock: FakeClock) -> None:
+    """A person pulled the tag, too, and has just the image that is being deployed."""
+    engine.start("2")
+    gate = Gate(engine, clock)
+    assert gate.wait("shop", ("web",), IMAGE, DERIVED, clock.start, made={"1"})
+
+
+# ── jobs ─────────────────────────────────────────────────────────────────────────────────────
+
+EXITED = {"status": "exited", "running": False, "healthcheck": None, "health": None}
+
+
+@pytest.mark.parametrize("field", ["awaited", "optional", "former"])
+def test_a_job_that_exited_with_0_has_passed(engine: FakeEngine, field: str) -> None:
+    """A migration of the same image ends; that is its success."""
+    engine.start("1")
+    engine.start("2", service="migrate", **EXITED)
+    gate = Gate(engine, engine.clock)
+    jobs = Jobs(**{field: frozenset({"migrate"})})
+    assert gate.wait("shop", ("web", "migrate"), IMAGE, DERIVED, engine.clock.start, jobs=jobs)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "changes"),
+    [
+        (Jobs(), {}),
+        (Jobs(optional=frozenset({"web"})), {"exit_code": 1}),
+        (Jobs(awaited=frozenset({"web"})), {"exit_code": 3}),
+        (Jobs(optional=frozenset({"web"})), {"healthcheck": CHECK}),
+    ],
+)
+def test_what_exits_and_is_no_job_fails(
+    engine: FakeEngine, jobs: Jobs, changes: dict[str, object]
+) -> None:
+    """A server that ends is down, and a migration that fails has failed."""
+    engine.start("1", **{**EXITED, **changes})
+    gate = Gate(engine, engine.clock)
+    with pytest.raises(UnhealthyWorkloadError, match="is exited"):
+        gate.wait("shop", ("web",), IMAGE, DERIVED, engine.clock.start, jobs=jobs)
 
 
 def test_a_configured_timeout_replaces_the_derived_one(
@@ -259,7 +459,9 @@ def test_settling_is_given_on_top_of_the_deadline(engine: FakeEngine, clock: Fak
 def test_a_paused_container_is_not_healthy(engine: FakeEngine) -> None:
     """It answers nobody; somebody paused it by hand and may go on."""
     engine.start(status="paused", running=False)
-    assert "it is paused" in str(refused(engine, HealthSettings(timeout=1.0)))
+    error = refused(engine, HealthSettings(timeout=1.0))
+    assert "it is paused" in str(error)
+    assert not error.judges
 
 
 # ── without a healthcheck ────────────────────────────────────────────────────────────────────
@@ -318,21 +520,14 @@ def test_restarts_from_before_the_deployment_do_not_count(
     wait(engine)
 
 
-def test_a_container_started_again_by_hand_fails(engine: FakeEngine, clock: FakeClock) -> None:
-    """The restart count begins anew then; the time it was started tells."""
-    engine.start(healthcheck=None, health=None)
-    engine.at(1, lambda: engine.change(started_at=clock.now()))
-    assert "was started again" in str(refused(engine))
-
-
-def test_a_container_that_came_up_late_and_was_started_again_fails(
+def test_a_container_started_again_by_hand_proves_itself_anew(
     engine: FakeEngine, clock: FakeClock
 ) -> None:
-    """It had no start time when it was first looked at; the first one it gets counts."""
-    engine.start(healthcheck=None, health=None, status="created", running=False, started_at=None)
-    engine.at(1, lambda: engine.change(status="running", running=True, started_at=clock.now()))
-    engine.at(2, lambda: engine.change(started_at=clock.now()))
-    assert "was started again" in str(refused(engine))
+    """`docker restart`, autoheal, a cron job: no verdict, and no reason to stop waiting either."""
+    engine.start(healthcheck=None, health=None)
+    engine.at(3, lambda: engine.change(started_at=clock.now()))
+    wait(engine)
+    assert clock.elapsed == pytest.approx(8, abs=0.1)
 
 
 def test_a_container_that_never_starts_fails_at_the_deadline(
@@ -381,7 +576,7 @@ def test_being_killed_for_memory_is_told(engine: FakeEngine) -> None:
 
 def test_no_container_at_all_fails(engine: FakeEngine) -> None:
     """Nothing is never healthy."""
-    assert "no container of web" in str(refused(engine))
+    assert "service web has no container" in str(refused(engine))
 
 
 @pytest.mark.parametrize("exit_code", [0, 3])
@@ -441,7 +636,7 @@ def test_a_container_ended_from_outside_is_told_from_one_that_failed(
 def test_a_service_without_a_container_fails(engine: FakeEngine) -> None:
     """Two services move together; one of them missing is half a release."""
     engine.start()
-    assert "no container of jobs" in str(refused(engine, services=("web", "jobs")))
+    assert "service jobs has no container" in str(refused(engine, services=("web", "jobs")))
 
 
 def test_the_evidence_has_state_probe_and_log_of_every_container(engine: FakeEngine) -> None:
@@ -556,3 +751,19 @@ def test_a_container_that_stopped_proves_nothing() -> None:
     stopped = FakeEngine(clock).start(status="exited", running=False)
     with pytest.raises(UnhealthyWorkloadError, match="is exited"):
         prove([stopped], IMAGE, clock.start)
+
+
+def test_a_probe_that_hangs_does_not_go_on_succeeding(engine: FakeEngine, clock: FakeClock) -> None:
+    """A service that answers once and then locks up has not been well for `settle` seconds."""
+    engine.start()
+    engine.probes["1"] = lambda: OK if clock.elapsed < 0.05 else HANGS
+    refused(engine, HealthSettings(settle=4.0))
+
+
+def test_the_engines_healthy_does_not_outlive_its_unhealthy(engine: FakeEngine) -> None:
+    """Where nothing can be executed, the engine's own verdict has to hold for `settle`, too."""
+    engine.start()
+    engine.probes["1"] = lambda: ProbeResult(False, "forbidden", allowed=False)
+    engine.at(1, lambda: engine.change(health="healthy"))
+    engine.at(3, lambda: engine.change(health="unhealthy"))
+    refused(engine, HealthSettings(timeout=60.0, settle=20.0))

@@ -131,10 +131,9 @@ class TestAMovedTag:
         world.host.unhealthy |= {A, B}
         world.push(B)
         world.work_now()
-        assert world.waiting() == [RESTORE]
+        assert world.waiting() == [(Action.CHECK, Trust.SIGNED), RESTORE]
         world.tag(C)
         world.poll()
-        assert world.waiting() == [RESTORE, CHECK]
         world.work()
         assert world.host.runs() == C
 
@@ -318,7 +317,7 @@ class TestDrift:
         world.work_now()
         world.host.containers_of.clear()
         world.poll()
-        world.work_now()
+        world.work(seconds=5)
         assert world.host.runs() == A
 
     def test_is_not_guessed_while_the_engine_is_away(self, world: World) -> None:

@@ -155,6 +155,7 @@ class TestTrying:
             "CommandTimeoutError",
             "EngineUnavailableError",
             "JournalDamagedError",
+            "NotJudgedError",
             "NotRipeError",
             "NotSignedYetError",
             "NotTogetherYetError",
@@ -163,6 +164,7 @@ class TestTrying:
             "QueueFullError",
             "RateLimitedError",
             "RegistryUnavailableError",
+            "ReloadUnfinishedError",
             "StartRefusedError",
             "TrackError",
         }

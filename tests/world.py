@@ -92,6 +92,7 @@ class World:
             rollout,
             cast("Deployments", Watched(self.journal.deployments, self.fuse)),
             states,
+            intents,
             self.clock,
             self.journal.new_id,
         )
@@ -102,7 +103,7 @@ class World:
             self.workloads.values(),
             self.registry,
             self.tracker,
-            rollout,
+            rollout.presence,
             states,
             intents,
             self.clock,

@@ -146,6 +146,7 @@ def build(
         rollout,
         journal.deployments,
         journal.workloads,
+        journal.intents,
         clock,
         journal.new_id,
     )
@@ -163,7 +164,7 @@ def build(
         settings.workloads.values(),
         registry,
         tracker,
-        rollout,
+        rollout.presence,
         journal.workloads,
         journal.intents,
         clock,

@@ -52,16 +52,21 @@ class Attempts:
             rollback=intent.wish.action is Action.ROLLBACK,
         )
 
-    def undo(self, failed: Deployment, image: Image) -> Deployment:
-        """The record of bringing `image` back after an attempt that failed; switching at once."""
+    def undo(self, failed: Deployment, image: Image, asked: Intent | None) -> Deployment:
+        """Return the record of bringing `image` back after `failed`; it is switching at once.
+
+        `asked` is the rollback that ended the attempt, if one did: this is what it asked for.
+        """
         return Deployment(
             id=self._new_id(),
             workload=failed.workload,
-            intent=failed.intent,
+            intent=asked.id if asked else failed.intent,
             image=image,
-            origin=failed.origin,
+            origin=asked.wish.origin if asked else failed.origin,
             status=Status.IN_PROGRESS,
             started_at=self._clock.now(),
+            # A rollback that was asked for is not undone by the next look.
+            tracked=failed.tracked if asked else None,
             rollback=True,
             undoes=failed.id,
             switching=True,
@@ -86,6 +91,11 @@ class Attempts:
             advice=error.advice(),
             output=getattr(error, "output", None),
         )
+
+    def judged(self, deployment: Deployment, status: Status, code: str) -> Deployment:
+        """Return the record of a failed attempt with its verdict, once that is known."""
+        finished = deployment.finished_at or self._clock.now()
+        return replace(deployment, status=status, code=code, finished_at=finished)
 
     def interrupted(self, deployment: Deployment) -> Deployment:
         """The record of an attempt that ended with the launcher, before it touched anything."""

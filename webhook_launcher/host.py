@@ -1,11 +1,11 @@
 """What a deployment needs of the host; the adapters match it by shape."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from webhook_launcher.core.container import Container
+from webhook_launcher.core.container import Container, Jobs
 from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.reference import Digest, Reference, Repository
 from webhook_launcher.core.workload import ComposeProject, HealthSettings
@@ -34,8 +34,13 @@ class Engine(Protocol):
     ) -> Sequence[str]:
         """Remove what was pulled for the workload, apart from `kept`; what went."""
 
-    def containers(self, project: str, services: Sequence[str]) -> Sequence[Container]:
-        """The containers of these services, stopped ones included."""
+    def containers(
+        self, project: str, services: Sequence[str] | None = None
+    ) -> Sequence[Container]:
+        """The containers of these services (None: the project's), stopped ones included."""
+
+    def was_stopped(self, container_id: str) -> bool:
+        """True when the engine stopped it, on somebody's order or because it is going itself."""
 
     def adopted(
         self, project: str, services: Sequence[str], repository: Repository
@@ -45,11 +50,14 @@ class Engine(Protocol):
     def kept(self, project: str, workload: str, slot: str, repository: Repository) -> Image | None:
         """The image of that repository under a keep-tag, if it is there."""
 
-    def sweep(self, project: str) -> None:
-        """Remove what an interrupted `up` left."""
+    def sweep(self, project: str, services: Sequence[str]) -> None:
+        """Remove what an interrupted `up` left of these services."""
 
-    def name(self, project: str) -> None:
+    def name(self, project: str, services: Sequence[str]) -> None:
         """Give what `up` went on with its own name."""
+
+    def stop(self, container_ids: Sequence[str]) -> None:
+        """Stop containers, each with its own grace."""
 
     def remove(self, container_ids: Sequence[str]) -> None:
         """Stop and remove containers, never volumes."""
@@ -63,6 +71,18 @@ class Compose(Protocol):
 
     def pin(self, project: ComposeProject, pinned: str, services: Sequence[str]) -> Path:
         """Write the override that binds the services to a digest."""
+
+    def pins(self, project: ComposeProject) -> Mapping[str, str]:
+        """What the override binds the services to."""
+
+    def put_back(self, project: ComposeProject, pins: Mapping[str, str]) -> None:
+        """Write the override as it was when `pins` was read."""
+
+    def is_readable(self, project: ComposeProject) -> bool:
+        """False while Compose cannot read the project's files."""
+
+    def jobs(self, project: ComposeProject, repository: Repository) -> Jobs:
+        """The services that complete, as far as the project's files tell."""
 
     def quiet(self, project: ComposeProject) -> None:
         """Return when no earlier `up` of the project runs any more; ProjectBusyError else."""
@@ -84,6 +104,10 @@ class Gate(Protocol):
         image: Image,
         health: HealthSettings,
         since: datetime,
+        *,
+        jobs: Jobs,
+        made: Collection[str],
+        heed: Callable[[], None],
     ) -> object:
         """Return when every container is healthy and is that image; UnhealthyWorkloadError else."""
 

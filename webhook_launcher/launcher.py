@@ -10,7 +10,7 @@
 6. switch    journal "switching", pin, sweep, `up`
 7. gate      health, then proof that what runs is the admitted image
 8. commit    keep-tags, current and previous release, `after` hooks, images of former releases
-9. return    when 6 or 7 fails: quarantine, and the release that ran before (`rollback`)
+9. return    when 6 or 7 fails: the release that ran before, and then the verdict (`rollback`)
 
 A crash between any two steps is mended by step 0 of the next intent of the workload: an attempt
 that was switching is finished or undone; one that was not has touched nothing.
@@ -21,15 +21,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from webhook_launcher.admission import Admission
+from webhook_launcher.adoption import Adoption
 from webhook_launcher.attempt import Attempts, Outcome, log_fields, outcome_of
 from webhook_launcher.core.clock import Clock
 from webhook_launcher.core.decision import Decision, decide, is_news
 from webhook_launcher.core.errors import (
+    ComposeError,
     EngineUnavailableError,
     HookError,
     LauncherError,
-    NotAdoptableError,
+    NotJudgedError,
     PolicyRefusedError,
+    StartRefusedError,
+    SupersededError,
 )
 from webhook_launcher.core.model import (
     Action,
@@ -38,17 +42,18 @@ from webhook_launcher.core.model import (
     Intent,
     Platform,
     Status,
-    Trust,
     WorkloadState,
 )
 from webhook_launcher.core.policy import Release
 from webhook_launcher.core.workload import Workload
-from webhook_launcher.records import Deployments, Workloads
+from webhook_launcher.newer import Newer
+from webhook_launcher.records import Deployments, Intents, Workloads
 from webhook_launcher.resolver import Resolution, Resolver
 from webhook_launcher.rollback import Rollback
 from webhook_launcher.rollout import Rollout, Stopwatch
 
 _log = logging.getLogger(__name__)
+_NOT_DEPLOYED = "not-deployed"
 
 
 class Launcher:
@@ -61,9 +66,13 @@ class Launcher:
         rollout: Rollout,
         deployments: Deployments,
         workloads: Workloads,
+        intents: Intents,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
+        self._newer = Newer(intents, workloads, resolver, admission, rollout, clock)
+        self._adoption = Adoption(resolver, admission, rollout, deployments, workloads, clock)
+        self._intents = intents
         self._resolver = resolver
         self._admission = admission
         self._rollout = rollout
@@ -79,22 +88,32 @@ class Launcher:
         Raises LauncherError when it could not be tried; then nothing was touched, or the attempt
         stays open in the journal (EngineUnavailableError, JournalError) for step 0 of another try.
         """
-        for attempt in self._deployments.interrupted(workload.name):
-            self._recover(workload, attempt)
+        self._recover_all(workload, intent)
         # Claimed again after a crash before it was settled; a rollback done twice is none. A
         # restoration is what is tried again under one intent, and harmless when it is not needed.
         concluded = self._deployments.concluded(intent.id)
         if concluded is not None and intent.wish.action is not Action.RESTORE:
             return outcome_of(concluded)
+        try:
+            return self._launch(workload, intent)
+        except ComposeError as error:
+            # Nothing was begun: Compose cannot read its files now, which says nothing of the image.
+            raise NotJudgedError(str(error), restored=None) from error
+
+    def _launch(self, workload: Workload, intent: Intent) -> Outcome:
+        """Steps 1 to 9."""
         stopwatch = self._attempts.stopwatch()
         with stopwatch.step("resolve"):
             platform = self._rollout.platform()
-            state = self._known(workload, intent)
+            state = self._adoption.know(workload, intent)
             found = self._resolver.resolve(workload, intent, state, platform)
             self._admission.sight(found.image)
         decision = self._decide(workload, intent, found, state)
         if decision.image is None:
-            return Outcome(Status.SUCCESS, decision.reason, code="unchanged")
+            return _unchanged(intent, found.image, decision, state)
+        wanted = decision.image
+        if decision.drifted and self._adoption.take_over(workload, intent, wanted, state, platform):
+            return Outcome(Status.SUCCESS, "a person deployed it by hand", code="unchanged")
         with stopwatch.step("verify"):
             release = self._admit(workload, intent, decision.image, found, platform)
             if state.current is not None and state.current.digest != release.image.digest:
@@ -103,10 +122,15 @@ class Launcher:
                 self._admission.keep_way_back(workload, back, platform)
         deployment = self._attempts.open(release, intent, state.current, found.tracked)
         _log.info("deploying", extra={**log_fields(deployment), "why": decision.reason})
-        return outcome_of(self._deploy(workload, release, deployment, stopwatch))
+        return outcome_of(self._deploy(workload, release, deployment, stopwatch, intent))
 
     def _deploy(
-        self, workload: Workload, release: Release, deployment: Deployment, stopwatch: Stopwatch
+        self,
+        workload: Workload,
+        release: Release,
+        deployment: Deployment,
+        stopwatch: Stopwatch,
+        intent: Intent,
     ) -> Deployment:
         """Steps 4 to 9; the attempt as it ended."""
         self._deployments.begin(deployment)
@@ -116,9 +140,23 @@ class Launcher:
             failed = self._attempts.failed(deployment, error, stopwatch, Status.ERROR)
             self._deployments.rewrite(failed)
             raise
-        return self._switch(workload, release, deployment, stopwatch)
+        return self._switch(workload, release, deployment, stopwatch, intent)
 
-    def _recover(self, workload: Workload, attempt: Deployment) -> None:
+    def _recover_all(self, workload: Workload, intent: Intent) -> None:
+        """Finish the attempts that were left open, each with its control if that had begun."""
+        attempts = self._deployments.interrupted(workload.name)
+        undone = {attempt.undoes for attempt in attempts}
+        for attempt in attempts:
+            if attempt.id in undone:
+                continue
+            try:
+                self._recover(workload, attempt, intent)
+            except (NotJudgedError, StartRefusedError):
+                if intent.id == attempt.intent:
+                    raise
+                # The intent of that attempt is tried again by itself; this one goes on now.
+
+    def _recover(self, workload: Workload, attempt: Deployment, intent: Intent) -> None:
         """Finish an attempt that was left open; a registry that is down delays nothing."""
         _log.warning("recovering", extra=log_fields(attempt))
         if not attempt.switching:
@@ -148,20 +186,41 @@ class Launcher:
             failed = self._attempts.failed(attempt, error, stopwatch, status)
             self._rollback.undo(workload, failed, error)
             return
-        self._switch(workload, release, attempt, stopwatch)
+        self._switch(workload, release, attempt, stopwatch, intent)
 
     def _switch(
-        self, workload: Workload, release: Release, deployment: Deployment, stopwatch: Stopwatch
+        self,
+        workload: Workload,
+        release: Release,
+        deployment: Deployment,
+        stopwatch: Stopwatch,
+        intent: Intent,
     ) -> Deployment:
         """Steps 6 to 9; the attempt as it ended."""
+        if not deployment.switching:
+            completed = self._rollout.presence.completed(workload)
+            deployment = replace(deployment, completed=completed)
         deployment = self._deployments.mark_switching(deployment)
+        heed = self._newer.watch(workload, deployment, intent)
+        current = self._workloads.state(workload.name).current
+        former = deployment.previous
         try:
-            self._rollout.switch(workload, release, stopwatch)
+            self._rollout.switch(
+                workload,
+                release,
+                stopwatch,
+                former,
+                heed,
+                first=current is None,
+                current=current is not None and current.digest == release.image.digest,
+                completed=deployment.completed,
+            )
         except EngineUnavailableError:
             raise  # the attempt stays open: what runs is not known until the engine answers
         except LauncherError as error:
             failed = self._attempts.failed(deployment, error, stopwatch)
-            return self._rollback.undo(workload, failed, error)
+            asked = self._rollback_that_ended(workload, error)
+            return self._rollback.undo(workload, failed, error, asked)
         self._rollout.commit(workload, release.image, deployment.previous)
         done = self._attempts.succeeded(deployment, stopwatch)
         self._deployments.succeed(done)
@@ -169,6 +228,14 @@ class Launcher:
         done = self._after(workload, done, stopwatch)
         self._tidy(workload)
         return done
+
+    def _rollback_that_ended(self, workload: Workload, error: LauncherError) -> Intent | None:
+        """Return the operator's rollback that ended the wait, which the return fulfils."""
+        if not isinstance(error, SupersededError):
+            return None
+        waiting = self._intents.waiting(workload.name)
+        newer = next((found for found in waiting if found.id == error.newer), None)
+        return newer if newer and newer.wish.action is Action.ROLLBACK else None
 
     def _tidy(self, workload: Workload) -> None:
         """Remove images of former releases, after a success and only then."""
@@ -190,31 +257,6 @@ class Launcher:
             self._deployments.rewrite(done)
         return done
 
-    def _known(self, workload: Workload, intent: Intent) -> WorkloadState:
-        """What is known of the workload; what ran before we came is the release to return to.
-
-        Raises NotAdoptableError when what runs could not be brought back: then only an operator
-        may order to replace it.
-        """
-        state = self._workloads.state(workload.name)
-        if state.current is not None:
-            return state
-        image, previous = self._rollout.adopt(workload)
-        ordered = intent.wish.origin.trust is Trust.OPERATOR and intent.wish.action is Action.DEPLOY
-        if image is None and not ordered and self._rollout.occupied(workload):
-            raise NotAdoptableError(
-                f"what runs in project {workload.project.name!r} is not one image of "
-                f"{workload.repository} with a digest, so it could not be brought back"
-            )
-        if image is None or image.digest in state.quarantined:
-            return state
-        if previous is not None and previous.digest not in state.quarantined:
-            self._workloads.promote(workload.name, previous, None)
-        self._rollout.commit(workload, image, previous)
-        self._workloads.promote(workload.name, image, None)
-        _log.info("adopted", extra={"workload": workload.name, "image": image.pinned})
-        return self._workloads.state(workload.name)
-
     def _decide(
         self, workload: Workload, intent: Intent, found: Resolution, state: WorkloadState
     ) -> Decision:
@@ -224,7 +266,7 @@ class Launcher:
             self._workloads.want(workload.name, reference.at(found.image.digest))
         runs = state.current is not None and (
             not self._deployments.in_doubt(workload.name)
-            and self._rollout.runs(workload, state.current)
+            and self._rollout.presence.runs(workload, state.current)
         )
         decision = decide(intent.wish, found.image, state, runs=runs)
         if found.tracked is not None:
@@ -255,3 +297,23 @@ class Launcher:
             if found.tracked is not None and found.tracked in state.quarantined:
                 self._workloads.acted_on(workload.name, found.tracked)
             raise
+
+
+def _unchanged(intent: Intent, image: Image, decision: Decision, state: WorkloadState) -> Outcome:
+    """Say `success` only where the image that was asked for runs."""
+    named, name = intent.wish.reference, intent.workload
+    if not decision.runs:
+        command, reason = f"deploy {name}", decision.reason
+        if image.digest in state.quarantined:
+            command, reason = f"release-quarantine {name}", "it failed here and is in quarantine"
+        return Outcome(
+            Status.INACTIVE,
+            f"{image.pinned} is not deployed: {reason}. To have it deployed all the same: "
+            f"`webhook-launcher {command}`.",
+            code=_NOT_DEPLOYED,
+        )
+    names = {digest for one in image.each for digest in one.names}
+    if named is not None and named.digest is not None and named.digest not in names:
+        detail = f"{named} is not what {name!r} follows now: that is {image.pinned}, which runs"
+        return Outcome(Status.INACTIVE, detail, code=_NOT_DEPLOYED)
+    return Outcome(Status.SUCCESS, decision.reason, code="unchanged")

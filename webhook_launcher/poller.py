@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -37,6 +37,9 @@ _SHORTEST_WAIT = 0.05
 _LONGEST_PATIENCE = 3600.0
 # A thread cannot wait for ever (`every: off`), and this costs nothing.
 _LONGEST_WAIT = 3600.0
+# Seconds. A person's `docker compose up` has no container for a moment; what runs is looked at
+# again before anything is restored.
+_RESTORE_AFTER = 2.0
 # Nothing hangs on it: every thread that has a registry looks on as long as something is due.
 _TAKEN = 5.0
 
@@ -80,7 +83,9 @@ class Intents(Protocol):
     def waiting(self, workload: str) -> list[Intent]:
         """Open intents of a workload."""
 
-    def enqueue(self, wishes: list[Wish], now: datetime) -> list[Intent]:
+    def enqueue(
+        self, wishes: list[Wish], now: datetime, not_before: datetime | None = None
+    ) -> list[Intent]:
         """Add wishes."""
 
 
@@ -208,7 +213,8 @@ class Poller:
         state = self._states.state(workload.name)
         restoring = any(i.wish.action is Action.RESTORE for i in waiting)
         if not restoring and state.current is not None and self._drifted(workload, state.current):
-            self._ask(workload, Action.RESTORE, "the current release does not run")
+            after = timedelta(seconds=_RESTORE_AFTER)
+            self._ask(workload, Action.RESTORE, "the current release does not run", after)
         if any(i.wish.action is not Action.RESTORE and not _ripens(i) for i in waiting):
             return
         try:
@@ -298,10 +304,13 @@ class Poller:
         wait = max(asked, min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** min(failures - 1, 10)))
         self._closed_until[host] = self._clock.monotonic() + wait
 
-    def _ask(self, workload: Workload, action: Action, reason: str) -> None:
+    def _ask(
+        self, workload: Workload, action: Action, reason: str, after: timedelta = timedelta()
+    ) -> None:
         origin = Origin(Trust.POLL, "poll", reason=reason)
         wish = Wish(workload.name, action, origin, hint=True)
-        self._intents.enqueue([wish], self._clock.now())
+        now = self._clock.now()
+        self._intents.enqueue([wish], now, now + after if after else None)
         _log.info("poll", extra={"workload": workload.name, "reason": reason})
         self._wake()
 

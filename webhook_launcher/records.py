@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from webhook_launcher.core.model import Deployment, Image, WorkloadState
+from webhook_launcher.core.model import Deployment, Image, Intent, WorkloadState
 from webhook_launcher.core.reference import Digest, Reference
 
 
@@ -29,11 +29,13 @@ class Deployments(Protocol):
         self,
         deployment: Deployment,
         *,
-        quarantine: bool = False,
         stays: bool = False,
         rollback: Deployment | None = None,
     ) -> None:
-        """It ended badly; its rollback begins in the same commit, or it `stays` as it is."""
+        """It ended badly, or fails while its rollback, begun in the same commit, goes on.
+
+        With `stays` it is left as it is.
+        """
 
     def rewrite(self, *deployments: Deployment) -> None:
         """Replace the records of attempts."""
@@ -47,6 +49,9 @@ class Deployments(Protocol):
     def refused_before(self, attempt: Deployment, since: datetime) -> bool:
         """True when the last one at its image was refused too, since then, and was undone well."""
 
+    def not_judged(self, intent_id: str) -> int:
+        """How many attempts of an intent ended without a verdict."""
+
     def released(self, workload: str, count: int) -> list[Image]:
         """The newest releases that ran, newest first."""
 
@@ -55,6 +60,13 @@ class Deployments(Protocol):
 
     def get(self, deployment_id: str) -> Deployment | None:
         """One by its id."""
+
+
+class Intents(Protocol):
+    """The queue, as far as a deployment looks at it."""
+
+    def waiting(self, workload: str) -> list[Intent]:
+        """Open intents of a workload, claimed ones included, oldest first."""
 
 
 class Workloads(Protocol):

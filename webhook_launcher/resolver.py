@@ -23,6 +23,7 @@ from webhook_launcher.core.model import (
     Intent,
     Platform,
     Trust,
+    Wish,
     WorkloadState,
     as_one,
 )
@@ -89,6 +90,32 @@ class Resolver:
             same = wish.reference == workload.tracked
             return Resolution(image, image.digest if same else tracked)
         return self._look(workload, intent, state, platform)
+
+    def digest_now(self, workload: Workload, wish: Wish, begun: Reference) -> Digest | None:
+        """Return the digest that a wish would lead to now, None when it cannot be known.
+
+        `begun` is what is being deployed: of a series, an older tag leads to nothing.
+        """
+        try:
+            reference = self._meant(workload, wish)
+            if reference is None or workload.newer(begun, reference):
+                return None
+            return workload.identity(reference, lambda one: one.digest or self._registry.head(one))
+        except LauncherError:
+            return None
+
+    def _meant(self, workload: Workload, wish: Wish) -> Reference | None:
+        """Return the reference that is looked up for a wish, None for `track: none`."""
+        if wish.action is Action.DEPLOY and wish.reference is not None:
+            return wish.reference
+        reference, pushed = self._tracker.reference(workload), wish.reference
+        if reference is not None and pushed is not None and workload.newer(pushed, reference):
+            return replace(pushed, digest=None)
+        return reference
+
+    def tracked_now(self, workload: Workload) -> Digest | None:
+        """Return what the tracked reference is now, None when it cannot be known."""
+        return self._tracked_now(workload)
 
     def _look(
         self, workload: Workload, intent: Intent, state: WorkloadState, platform: Platform

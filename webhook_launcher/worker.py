@@ -12,6 +12,7 @@ from webhook_launcher.core.errors import (
     EngineUnavailableError,
     JournalError,
     LauncherError,
+    NotJudgedError,
     NotRipeError,
     RegistryUnavailableError,
     StartRefusedError,
@@ -161,17 +162,20 @@ class Worker:
         if isinstance(error, NotRipeError):
             self._postpone_until(intent, error.until, code=error.code, detail=str(error))
             return
-        if isinstance(error, StartRefusedError) and not error.restored:
+        if isinstance(error, StartRefusedError | NotJudgedError) and error.restored is False:
             self._restore_later(intent)
         unlimited = isinstance(error, EngineUnavailableError) or (
             intent.wish.action is Action.RESTORE
         )
-        if error.retryable and (unlimited or intent.attempts < error.max_attempts):
-            wait = _FIRST_RETRY * 2 ** min(intent.attempts - 1, 16)
+        tries = getattr(error, "tries", None) or intent.attempts
+        if error.retryable and (unlimited or tries < error.max_attempts):
+            wait = _FIRST_RETRY * 2 ** min(tries - 1, 16)
             if isinstance(error, RegistryUnavailableError):
                 wait = max(wait, error.retry_after or 0.0)
             elif isinstance(error, StartRefusedError):
                 wait = max(wait, _REFUSED_AFTER)
+            elif isinstance(error, NotJudgedError):
+                wait *= _REFUSED_AFTER
             self._postpone(intent, wait, code=error.code, detail=str(error))
             return
         detail = f"{error}. {error.advice()}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import secrets
@@ -59,7 +60,7 @@ def fetch(url: str) -> str | None:
         with _OPENER.open(url, timeout=2) as response:
             text: str = response.read().decode()
             return text
-    except OSError:
+    except (OSError, http.client.HTTPException):  # the latter: it ends in the middle of an answer
         return None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.journal.test_upgrade import AFTER, BEFORE, STEPS
+from tests.adapters.journal.test_upgrade import AFTER, STEPS
 from tests.adapters.journal.written import make
 from tests.builders import ADMIN
 from tests.cli.conftest import Command
@@ -18,6 +18,7 @@ from webhook_launcher.adapters.journal import Journal, set_aside
 from webhook_launcher.core.model import Action, Event, Trust, Wish
 
 WRITTEN = sorted(path.stem for path in make.HERE.glob("schema-*.sql"))
+BEFORE = int(WRITTEN[-1].removeprefix("schema-"))
 
 
 def configured(tmp_path: Path) -> str:

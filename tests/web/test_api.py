@@ -1,7 +1,6 @@
 """The read API and the operator's actions, on a real journal."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -332,10 +331,8 @@ def test_pause_holds_and_resume_wakes(edge: Edge) -> None:
 
 def test_quarantine_is_released_by_digest_or_whole(edge: Edge) -> None:
     """The operator says so: one digest, or all of a workload."""
-    made = replace(edge.deployed("web", D1), status=Status.FAILURE)
     for digest in (D1, D2):
-        image = replace(made.image, digest=digest)
-        edge.journal.deployments.fail(replace(made, image=image), quarantine=True)
+        edge.journal.workloads.quarantine("web", digest, "it failed", edge.clock.now())
     assert told(get(edge, "/api/v1/workloads/web"))["quarantined"] == [D1, D2]
     assert told(act(edge, "release-quarantine", {"digest": D1})) == {"released": 1}
     assert told(act(edge, "release-quarantine")) == {"released": 1}

@@ -4,6 +4,7 @@ import argparse
 import itertools
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,10 +83,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     heads = [*arguments.head, *_head_of_launcher(arguments)]
     try:
         if arguments.file is None:
-            state = options.settings_of(arguments).state
-            chain = verify(kept_receipts(state), keys, heads)
+            with closing(kept_receipts(options.settings_of(arguments).state)) as kept:
+                chain = verify(kept, keys, heads)
         elif _is_journal(arguments.file):
-            chain = verify(kept_receipts(Path(arguments.file)), keys, heads)
+            with closing(kept_receipts(Path(arguments.file))) as kept:
+                chain = verify(kept, keys, heads)
         else:
             with _opened(arguments.file) as file:
                 chain = verify(_lines(file), keys, heads)
@@ -108,9 +110,9 @@ def _export(arguments: argparse.Namespace) -> int:
             output.raw(b"".join(b"%b\n" % envelope for envelope in page))
             after += len(page)
         return SUCCESS
-    kept = kept_receipts(options.settings_of(arguments).state)
-    for envelope in itertools.islice(kept, arguments.after, None):
-        output.raw(envelope + b"\n")
+    with closing(kept_receipts(options.settings_of(arguments).state)) as kept:
+        for envelope in itertools.islice(kept, arguments.after, None):
+            output.raw(envelope + b"\n")
     return SUCCESS
 
 

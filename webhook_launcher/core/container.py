@@ -16,8 +16,11 @@ class Healthcheck:
 
     @property
     def deadline(self) -> float:
-        """Seconds after which the engine itself would have called it unhealthy."""
-        return self.start_period + self.interval * self.retries + self.timeout
+        """Return the seconds after which the engine itself calls the container unhealthy.
+
+        The engine waits `interval` after the end of each probe (moby, daemon/health.go).
+        """
+        return self.start_period + self.timeout + self.retries * (self.interval + self.timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,56 @@ class Container:
     health: str | None = None
     healthcheck: Healthcheck | None = None
     manifest: str | None = None
+    restarts_always: bool = False  # policy `always` or `unless-stopped`
+    replaced: bool = False  # Compose made it in place of another container, with its volumes
+
+
+@dataclass(frozen=True, slots=True)
+class RunningProbe:
+    """A healthcheck command that has not ended. `pid` is its process group in the container.
+
+    `pid` is None where the image has no shell: then nothing can end the command from outside.
+    """
+
+    exec_id: str
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one run of a healthcheck gave; `output` is bounded."""
+    """The result of one healthcheck command; `output` is bounded.
+
+    `running` is set while the command has not ended. `allowed` is False where the engine, or a
+    proxy in front of its socket, forbids to execute commands.
+    """
 
     ok: bool
     output: str = ""
+    running: RunningProbe | None = None
+    allowed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The services of a workload that complete instead of running on.
+
+    `awaited`: another service waits for them with `service_completed_successfully`.
+    `optional`: an explicit `restart: "no"` or `on-failure`, and no published ports.
+    `former`: the container of the release before had completed.
+    """
+
+    awaited: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+    former: frozenset[str] = frozenset()
+
+    def has_completed(self, container: Container) -> bool:
+        """Return True for a job's container that exited with status 0."""
+        if container.status != "exited" or container.exit_code != 0:
+            return False
+        if container.service in self.awaited | self.former:
+            return True
+        return container.service in self.optional and container.healthcheck is None
+
+    def may_be_absent(self, service: str) -> bool:
+        """Return True for a service whose missing container is no drift."""
+        return service in self.awaited | self.optional | self.former

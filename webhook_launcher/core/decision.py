@@ -7,10 +7,16 @@ from webhook_launcher.core.model import Action, Image, Trust, Wish, WorkloadStat
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The image to deploy, or None; `reason` says why, in words for the history."""
+    """The image to deploy, or None; `reason` says why, in words for the history.
+
+    `runs`: nothing is to be deployed, since the image that was asked for runs. `drifted`: what runs
+    is not the current release, so a person may have deployed it by hand.
+    """
 
     image: Image | None
     reason: str
+    runs: bool = False
+    drifted: bool = False
 
 
 def is_news(wish: Wish, resolved: Image, state: WorkloadState) -> bool:
@@ -30,13 +36,13 @@ def decide(wish: Wish, resolved: Image, state: WorkloadState, *, runs: bool) -> 
 
     `runs` says that the current release is what runs now, proved.
     """
-    current = state.current
+    current, drifted = state.current, not runs
     if current is not None and current.digest == resolved.digest:
         if runs:
-            return Decision(None, "it already runs")
-        return Decision(resolved, "it is wanted and does not run")
+            return Decision(None, "it already runs", runs=True)
+        return Decision(resolved, "it is wanted and does not run", drifted=drifted)
     if is_news(wish, resolved, state):
-        return Decision(resolved, "it is not what runs")
+        return Decision(resolved, "it is not what runs", drifted=drifted)
     if current is not None and not runs:
-        return Decision(current, "the current release does not run")
+        return Decision(current, "the current release does not run", drifted=drifted)
     return Decision(None, "the tracked reference has not moved since it was last acted on")

@@ -37,6 +37,8 @@
     │   ├── PullError
     │   ├── ComposeError
     │   ├── StartRefusedError         retryable: compose did not start a release, the first time
+    │   ├── NotJudgedError            retryable: a release failed, perhaps not by its own fault
+    │   ├── SupersededError           a newer intent ended the wait for a release
     │   ├── ProjectBusyError          retryable: an earlier `up` still runs
     │   └── UnhealthyWorkloadError    triggers rollback
     └── JournalError                  our own disk
@@ -365,7 +367,11 @@ class PullError(EngineError):
 
 
 class ComposeError(EngineError):
-    """Compose refused or failed; `output` is what it printed, bounded."""
+    """Compose refused or failed; `output` is what it printed, bounded.
+
+    `untouched` is set where the former release was seen to run on, whole; `unreadable` where
+    Compose cannot read the project's files.
+    """
 
     code = "compose-failed"
     default_advice = "The deployment's `output` has the command and all that compose said."
@@ -373,6 +379,8 @@ class ComposeError(EngineError):
     def __init__(self, happened: str, *, output: str = "", advice: str | None = None) -> None:
         super().__init__(happened, advice=advice)
         self.output = output
+        self.untouched = False
+        self.unreadable = False
 
 
 class StartRefusedError(EngineError):
@@ -390,6 +398,38 @@ class StartRefusedError(EngineError):
     def __init__(self, happened: str, *, restored: bool) -> None:
         super().__init__(happened)
         self.restored = restored
+
+
+class NotJudgedError(EngineError):
+    """A release failed, and nothing can be said of its image: the launcher tries again.
+
+    `restored` says whether the release before it runs; None where there is none. `tries` is how
+    often its intent came to this, apart from what else it waited for; None where nothing was begun.
+    """
+
+    code = "not-judged"
+    retryable = True
+    # The pause doubles from 10 s to 5 min: some 25 minutes, then the poll takes over.
+    max_attempts = 10
+    default_advice = (
+        "The launcher tries it again by itself. `history --json` has the probe output, the "
+        "container's log and Compose's output (`output`)."
+    )
+
+    def __init__(self, happened: str, *, restored: bool | None, tries: int | None = None) -> None:
+        super().__init__(happened)
+        self.restored = restored
+        self.tries = tries
+
+
+class SupersededError(EngineError):
+    """A newer intent ended the wait for a release; `newer` is its id."""
+
+    code = "superseded"
+
+    def __init__(self, happened: str, *, newer: str) -> None:
+        super().__init__(happened)
+        self.newer = newer
 
 
 class ProjectBusyError(EngineError):
@@ -413,10 +453,21 @@ class UnhealthyWorkloadError(EngineError):
         output: str = "",
         advice: str | None = None,
         disturbed: bool = False,
+        inconclusive: bool = False,
     ) -> None:
         super().__init__(happened, advice=advice)
         self.output = output
-        self.disturbed = disturbed  # by somebody who removed or stopped a container: no verdict
+        self.disturbed = disturbed
+        self.inconclusive = inconclusive
+
+    @property
+    def judges(self) -> bool:
+        """Return True when the failure says something about the image.
+
+        It says nothing when another actor removed, stopped or replaced a container (`disturbed`),
+        or when the engine had not come to its own verdict in time (`inconclusive`).
+        """
+        return not (self.disturbed or self.inconclusive)
 
 
 class JournalError(LauncherError):

@@ -281,6 +281,8 @@ class Deployment:
     advice: str | None = None
     output: str | None = None
     timings: Mapping[str, float] = field(default_factory=dict)  # step -> seconds
+    # Services whose containers had completed before anything was touched; None: not known.
+    completed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

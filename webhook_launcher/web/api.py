@@ -216,7 +216,10 @@ def _actions(api: Blueprint, console: Console, admin: Callable[..., Any]) -> Non
     def rollback(name: str) -> tuple[Response, int]:
         body = _body("reason", "actor")
         workload = console.workload(name)
-        if console.states.state(workload.name).previous is None:
+        # While a release is waited for, the one to return to is the current one.
+        newest = console.deployments.history(workload.name, 1)
+        deploying = bool(newest) and not newest[0].status.final
+        if not deploying and console.states.state(workload.name).previous is None:
             raise NoPreviousReleaseError(f"workload {name!r} has no previous release")
         return ask(Wish(workload.name, Action.ROLLBACK, _operator(body)))
 

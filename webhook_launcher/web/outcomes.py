@@ -12,7 +12,9 @@ from webhook_launcher.core.model import Deployment, Intent, Status
 _AGAIN = "the launcher tries again by itself."
 # By the code of an intent: every error that can settle or postpone one, and the codes beside them.
 SENTENCES: Mapping[str, str] = {
-    "unchanged": "There was nothing to do: the image runs already, or its tag has not moved.",
+    "unchanged": "There was nothing to do: the image runs already.",
+    "not-deployed": "The image is not deployed: the workload follows another one now, or this one "
+    "failed here, or an operator went back from it.",
     "superseded": "A newer request for this workload took the place of this one.",
     "not-judged": "The release did not become healthy here, but the host or another actor may be "
     f"the cause; {_AGAIN}",
@@ -26,8 +28,8 @@ SENTENCES: Mapping[str, str] = {
     "no-previous-release": "There is no release to return to.",
     "command-not-found": "A program that the workload needs is not on the launcher's host.",
     "command-timeout": "A program that the workload needs did not end in its time.",
-    "not-adoptable": "Containers run that were not deployed by the launcher and could not be "
-    "brought back; nothing was touched.",
+    "not-adoptable": "Containers are there that the launcher did not deploy and could not bring "
+    "back, or that are stopped; nothing was touched.",
     "track-failed": "What the workload follows could not be found out.",
     "hook-failed": "A hook of the workload failed.",
     "verification": "The image was refused; what ran goes on.",

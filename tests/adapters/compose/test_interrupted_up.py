@@ -87,7 +87,7 @@ def recover(host: Host, project: ComposeProject, release: Image) -> None:
         host.deploy(project, release)
     except ComposeError:
         host.deploy(project, release)
-    host.engine.name(project.name)
+    host.engine.name(project.name, ["web"])
     (container,) = host.engine.containers(project.name, ["web"])
     assert container.running
     assert container.image in release.ids
@@ -148,7 +148,7 @@ def test_a_leftover_that_is_all_there_is_keeps_its_volumes(host: Host, images: l
     host.docker("rm", "--force", old.id)
     (left,) = listed(host, project)
     assert left["Names"] != [f"/{project.name}-web-1"]
-    host.engine.sweep(project.name)
+    host.engine.sweep(project.name, ["web"])
     (swept,) = listed(host, project)
     assert (swept["Id"], swept["Names"]) == (left["Id"], [f"/{project.name}-web-1"])
     recover(host, project, images[1])
@@ -168,7 +168,7 @@ def test_a_leftovers_own_name_may_be_taken(host: Host, images: list[Image]) -> N
     host.docker("rm", "--force", old.id)
     name = f"{project.name}-web-1"
     stranger = host.docker("create", "--name", name, images[0].pinned)
-    host.engine.sweep(project.name)
+    host.engine.sweep(project.name, ["web"])
     (left,) = listed(host, project)
     assert left["Names"] != [f"/{name}"]
     host.docker("rm", stranger)
@@ -185,7 +185,7 @@ def test_a_replacement_that_runs_gets_its_own_name(host: Host, images: list[Imag
     (before,) = host.engine.containers(project.name, ["web"])
     assert before.running
     assert before.name == f"{old.id[:12]}_{old.name}"
-    host.engine.name(project.name)
+    host.engine.name(project.name, ["web"])
     (after,) = host.engine.containers(project.name, ["web"])
     assert (after.id, after.name, after.running) == (before.id, old.name, True)
 
@@ -199,7 +199,7 @@ def test_a_name_that_somebody_took_is_left_to_them(host: Host, images: list[Imag
     host.docker("rm", "--force", old.id)
     host.compose.up(project, ["web"])
     stranger = host.docker("create", "--name", old.name, images[0].pinned)
-    host.engine.name(project.name)
+    host.engine.name(project.name, ["web"])
     (after,) = host.engine.containers(project.name, ["web"])
     assert after.name == f"{old.id[:12]}_{old.name}"
     host.docker("rm", stranger)
@@ -213,7 +213,7 @@ def test_sweeping_what_is_in_order_changes_nothing(host: Host, images: list[Imag
     for release in images:
         host.deploy(project, release)
     before = listed(host, project)
-    host.engine.sweep(project.name)
+    host.engine.sweep(project.name, ["web"])
     after = listed(host, project)
     assert [found["Id"] for found in after] == [found["Id"] for found in before]
     assert all(found["State"] == "running" for found in after)
@@ -226,7 +226,7 @@ def test_a_stopped_replacement_is_not_a_leftover(host: Host, images: list[Image]
         host.deploy(project, release)
     (container,) = host.engine.containers(project.name, ["web"])
     host.engine.stop([container.id])
-    host.engine.sweep(project.name)
+    host.engine.sweep(project.name, ["web"])
     assert [found["Id"] for found in listed(host, project)] == [container.id]
 
 
@@ -236,8 +236,19 @@ def test_other_projects_are_not_swept(host: Host, images: list[Image]) -> None:
     host.deploy(project, images[0])
     interrupt(host, project, images[1], replacement_created)
     before = [found["Id"] for found in listed(host, project)]
-    host.engine.sweep("some-other-project")
+    host.engine.sweep("some-other-project", ["web"])
     assert [found["Id"] for found in listed(host, project)] == before
+
+
+def test_other_services_of_the_project_are_not_swept(host: Host, images: list[Image]) -> None:
+    """A person may be replacing the database while a push for the app comes."""
+    project = host.project({"web": {"image": str(images[0].reference.repository)}})
+    host.deploy(project, images[0])
+    interrupt(host, project, images[1], replacement_created)
+    before = [(found["Id"], found["Names"]) for found in listed(host, project)]
+    host.engine.sweep(project.name, ["db"])
+    host.engine.name(project.name, ["db"])
+    assert [(found["Id"], found["Names"]) for found in listed(host, project)] == before
 
 
 def test_a_container_that_cannot_be_started_is_made_anew(host: Host, images: list[Image]) -> None:

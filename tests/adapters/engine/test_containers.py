@@ -119,11 +119,14 @@ def test_the_numbers_of_a_healthcheck_default_to_the_engines() -> None:
     zeros = {"Test": ["CMD", "x"], "Interval": 0, "Timeout": 0, "Retries": 0, "StartPeriod": 0}
     check = parse_healthcheck({"Healthcheck": zeros})
     assert check == Healthcheck(("x",), 30.0, 30.0, 0.0, 3)
-    assert check.deadline == 120
+    assert check.deadline == 210
 
 
 def test_the_deadline_follows_from_the_healthcheck() -> None:
-    """start_period + interval x retries + timeout: when the engine itself would give up."""
+    """start_period + timeout + retries x (interval + timeout): the engine's own.
+
+    It waits an interval after the end of each probe.
+    """
     numbers = {
         "Test": ["CMD", "x"],
         "Interval": 2 * SECOND,
@@ -133,4 +136,4 @@ def test_the_deadline_follows_from_the_healthcheck() -> None:
     }
     check = parse_healthcheck({"Healthcheck": numbers})
     assert check is not None
-    assert check.deadline == 18.5
+    assert check.deadline == 20.5

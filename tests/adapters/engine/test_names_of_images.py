@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from webhook_launcher.adapters.engine.adoption import adopt_image
 from webhook_launcher.adapters.engine.keep import REPOSITORY, keep_tag, pulled_slot
 from webhook_launcher.adapters.engine.removal import remove_former
+from webhook_launcher.core.container import Container
 from webhook_launcher.core.reference import Digest, parse_repository
 
 _DIGEST = Digest("sha256:6296559ef4097bf592df68e7df7660ec117a55b3204286be254d65c3bed001f5")
@@ -62,3 +64,35 @@ def test_a_tag_beside_it_is_somebodys() -> None:
     engine = Listing([_PINNED, _MARK, "somebody/else:x"])
     assert _remove(engine) == []
     assert engine.removed == []
+
+
+@pytest.mark.parametrize(
+    ("named", "tag"),
+    [
+        ("registry.example.com/web:stable", "stable"),
+        ("registry.example.com/web", "latest"),
+        (_PINNED, None),
+    ],
+)
+def test_an_image_without_a_tag_in_the_compose_file_is_adopted_as_latest(
+    named: str, tag: str | None
+) -> None:
+    """Only the launcher names an image by its digest alone; a person did not start that."""
+    repository = parse_repository("registry.example.com/web")
+    container = Container(
+        id="1",
+        name="web-1",
+        service="web",
+        number=1,
+        image=str(_DIGEST),
+        image_ref=named,
+        status="running",
+        running=True,
+        exit_code=0,
+        oom_killed=False,
+        restart_count=0,
+    )
+    listing: Any = Listing([])
+    found = adopt_image(listing, [container], repository)
+    assert found is not None
+    assert found.reference.tag == tag

@@ -135,7 +135,7 @@ def test_a_running_container_is_described(host: Host, image: Image) -> None:
     assert container.image_ref == image.pinned
     assert (container.status, container.running) == ("running", True)
     assert container.healthcheck is not None
-    assert container.healthcheck.deadline == 0 + 1 * 3 + 5
+    assert container.healthcheck.deadline == 0 + 5 + 3 * (1 + 5)
     assert container.health == "starting"
     assert container.started_at is not None
     assert abs((host.clock.now() - container.started_at).total_seconds()) < 60
@@ -216,7 +216,7 @@ def probe_until_ok(host: Host, container: Container) -> bool:
     """Probe while the program starts; False when it never gets well."""
     deadline = host.clock.monotonic() + 10
     while host.clock.monotonic() < deadline:
-        if host.engine.probe(container).ok:
+        if host.engine.probe(container, 10).ok:
             return True
     return False
 
@@ -238,7 +238,7 @@ def test_a_failing_probe_tells_its_output(
     """What the healthcheck's author wanted to be read."""
     recipe = Recipe(repository.rpartition("/")[2], Behaviour.NEVER_HEALTHY)
     container, _ = probed(host, registry, recipe)
-    result = host.engine.probe(container)
+    result = host.engine.probe(container, 10)
     assert not result.ok
     assert result.output == "exit status 1: it is ill"
 
@@ -255,7 +255,7 @@ def test_a_probe_runs_as_the_containers_user_in_its_directory_and_environment(
     }
     recipe = Recipe(repository.rpartition("/")[2], config=config)
     container, _ = probed(host, registry, recipe)
-    assert host.engine.probe(container).output == "exit status 9: 1234\n/tmp\nhello"
+    assert host.engine.probe(container, 10).output == "exit status 9: 1234\n/tmp\nhello"
 
 
 def test_a_cmd_healthcheck_needs_no_shell(
@@ -265,7 +265,7 @@ def test_a_cmd_healthcheck_needs_no_shell(
     config = {"Healthcheck": {"Test": ["CMD", "/bin/echo", "$HOME; exit 1"]}}
     recipe = Recipe(repository.rpartition("/")[2], config=config)
     container, _ = probed(host, registry, recipe)
-    result = host.engine.probe(container)
+    result = host.engine.probe(container, 10)
     assert result.ok
     assert result.output == "exit status 0: $HOME; exit 1"
 
@@ -277,29 +277,58 @@ def test_a_healthcheck_program_that_is_not_there_has_failed(
     config = {"Healthcheck": {"Test": ["CMD", "/bin/no-such-check"]}}
     recipe = Recipe(repository.rpartition("/")[2], config=config)
     container, _ = probed(host, registry, recipe)
-    result = host.engine.probe(container)
+    result = host.engine.probe(container, 10)
     assert not result.ok
     assert "no-such-check" in result.output
 
 
-def test_a_probe_that_hangs_ends_at_its_own_timeout(
+def test_a_probe_that_hangs_is_told_and_can_be_followed_and_ended(
     host: Host, registry: TestRegistry, repository: str
 ) -> None:
-    """The healthcheck says how long it may take."""
-    recipe = Recipe(repository.rpartition("/")[2], Behaviour.HANGS, timeout=0.5)
+    """A check that hangs must not hold up the gate, nor fill the container with processes."""
+    # The engine's own probe comes after an hour, and is not counted here.
+    recipe = Recipe(repository.rpartition("/")[2], Behaviour.HANGS, timeout=600, interval=3600)
     container, _ = probed(host, registry, recipe)
-    result = host.engine.probe(container)
-    assert not result.ok
-    assert result.output == "no result within 0.5 s waiting"
+    result = host.engine.probe(container, 0.5)
+    assert (result.ok, result.output) == (False, "no result yet waiting")
+    assert result.running is not None
+    assert host.engine.follow_probe(result.running).running == result.running
+    before = host.docker("top", container.id)
+    host.engine.end_probe(container.id, result.running)
+    deadline = host.clock.monotonic() + 10  # the engine notices the end a moment later
+    while (ended := host.engine.follow_probe(result.running)).running is not None:
+        assert host.clock.monotonic() < deadline
+    assert not ended.ok
+    # The whole command: its children would go on without it.
+    assert len(host.docker("top", container.id).splitlines()) < len(before.splitlines())
 
 
-def test_a_probe_that_hangs_ends_at_the_gates_deadline(
+def test_a_probe_that_ends_after_the_wait_gives_its_status(
     host: Host, registry: TestRegistry, repository: str
 ) -> None:
-    """Whichever comes first."""
-    recipe = Recipe(repository.rpartition("/")[2], Behaviour.HANGS, timeout=600)
+    """A check that takes seconds is slow, not ill."""
+    config = {"Healthcheck": {"Test": ["CMD-SHELL", "while ! test -e /tmp/go; do :; done"]}}
+    container, _ = probed(host, registry, Recipe(repository.rpartition("/")[2], config=config))
+    result = host.engine.probe(container, 3)
+    assert result.running is not None
+    host.docker("exec", container.id, "touch", "/tmp/go")  # noqa: S108 - in the container
+    while (result := host.engine.follow_probe(result.running)).running is not None:
+        host.clock.sleep(0.05)
+    assert result.ok
+
+
+def test_a_probe_without_a_shell_runs_as_it_is(
+    host: Host, registry: TestRegistry, repository: str
+) -> None:
+    """A distroless image has its own program: it is executed, and nothing can end it."""
+    config = {
+        "Cmd": ["/bin/busybox", "sleep", "600"],
+        "Healthcheck": {"Test": ["CMD", "/bin/busybox", "echo", "fine"]},
+    }
+    recipe = Recipe(repository.rpartition("/")[2], config=config)
     container, _ = probed(host, registry, recipe)
-    assert "within 0.3 s" in host.engine.probe(container, 0.3).output
+    host.docker("exec", container.id, "/bin/busybox", "rm", "/bin/sh")
+    assert host.engine.probe(container, 10).output == "exit status 0: fine"
 
 
 def test_a_probe_that_never_stops_talking_ends_too(
@@ -310,9 +339,14 @@ def test_a_probe_that_never_stops_talking_ends_too(
     config = {"Healthcheck": {"Test": check, "Timeout": 300_000_000}}
     recipe = Recipe(repository.rpartition("/")[2], config=config)
     container, _ = probed(host, registry, recipe)
-    result = host.engine.probe(container)
+    result = host.engine.probe(container, 0.3)
     assert not result.ok
-    assert "no result within 0.3 s" in result.output
+    assert "no result yet" in result.output
+    assert result.running is not None
+    host.engine.end_probe(container.id, result.running)
+    deadline = host.clock.monotonic() + 10  # the engine notices the end a moment later
+    while host.engine.follow_probe(result.running).running is not None:
+        assert host.clock.monotonic() < deadline
     assert len(result.output) < 5000
 
 
@@ -326,7 +360,7 @@ def test_an_image_without_a_healthcheck_is_known_as_such(
     container, _ = probed(host, registry, made)
     assert container.healthcheck is None
     assert container.health is None
-    assert host.engine.probe(container).ok
+    assert host.engine.probe(container, 10).ok
 
 
 def test_a_healthcheck_of_the_compose_file_counts_more_than_the_images(
@@ -344,9 +378,9 @@ def test_a_probe_of_a_container_that_ended_fails_without_an_error(host: Host, im
     """It crashed between the look and the probe: a fact about the release."""
     _, container = run(host, image)
     host.engine.stop([container.id])
-    assert "cannot be run" in host.engine.probe(container).output
+    assert "cannot be run" in host.engine.probe(container, 10).output
     host.engine.remove([container.id])
-    assert not host.engine.probe(container).ok
+    assert not host.engine.probe(container, 10).ok
 
 
 # ── logs, adoption, mounts ───────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -64,7 +65,9 @@ class TestChain:
         journal.deployments.begin(attempt("d1", B))
         failed = ended(attempt("d1", B), Status.FAILURE)
         rollback = replace(attempt("d2", A), undoes="d1", rollback=True, switching=True)
-        journal.deployments.fail(failed, quarantine=True, rollback=rollback)
+        waiting = replace(failed, status=Status.IN_PROGRESS)
+        journal.deployments.fail(waiting, rollback=rollback)
+        assert said(journal) == []
         restored = replace(failed, restored=True, detail="and A is back")
         journal.deployments.succeed(ended(rollback), instead_of=restored)
         journal.deployments.rewrite(replace(restored, detail="and more"))
@@ -170,7 +173,7 @@ class TestOneTransaction:
         with pytest.raises(type(error)):
             journal.deployments.succeed(ended(switching))
         with pytest.raises(type(error)):
-            journal.deployments.fail(failed, quarantine=True, rollback=rollback)
+            journal.deployments.fail(failed, rollback=rollback)
         with pytest.raises(type(error)):
             journal.deployments.rewrite(ended(switching, Status.ERROR))
         assert journal.deployments.interrupted("web") == [switching]
@@ -292,8 +295,8 @@ class TestKept:
         with sqlite3.connect(state / "journal.sqlite3") as connection:
             connection.execute(change)
         connection.close()
-        with pytest.raises(BrokenChainError) as caught:
-            verify(kept_receipts(state), [key])
+        with closing(kept_receipts(state)) as kept, pytest.raises(BrokenChainError) as caught:
+            verify(kept, [key])
         assert caught.value.sequence == sequence
 
     @pytest.mark.parametrize("prepare", ["nothing", "empty", "garbage", "another"])

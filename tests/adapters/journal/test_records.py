@@ -102,19 +102,24 @@ class TestDeployments:
         assert previous.digest == A
 
     def test_a_failure_begins_its_rollback_in_the_same_commit(self, journal: Journal) -> None:
-        """Between the two a crash would leave nobody to bring the former release back."""
+        """Between the two a crash would leave nobody to bring the former release back.
+
+        The image is blamed only when the former release, its control, has passed.
+        """
         journal.deployments.begin(attempt("d1", B))
         rollback = replace(attempt("d2", A), undoes="d1", rollback=True, switching=True)
         failed = replace(ended(attempt("d1", B), Status.FAILURE), tracked=B)
-        journal.deployments.fail(failed, quarantine=True, rollback=rollback)
-        assert journal.deployments.interrupted("web") == [rollback]
+        waiting = replace(failed, status=Status.IN_PROGRESS)
+        journal.deployments.fail(waiting, rollback=rollback)
+        assert journal.deployments.interrupted("web") == [waiting, rollback]
         state = journal.workloads.state("web")
-        assert state.current is None
-        assert (state.quarantined, state.tracked) == (frozenset({B}), B)
-        assert journal.deployments.in_doubt("web")
+        assert (state.current, state.quarantined, state.tracked) == (None, frozenset(), None)
         restored = replace(failed, restored=True)
-        journal.deployments.succeed(ended(rollback), instead_of=restored)
+        journal.deployments.succeed(ended(rollback), instead_of=restored, quarantine=True)
         assert journal.deployments.get("d1") == restored
+        assert journal.deployments.interrupted("web") == []
+        state = journal.workloads.state("web")
+        assert (state.quarantined, state.tracked) == (frozenset({B}), B)
         assert not journal.deployments.in_doubt("web")
 
     def test_a_failure_that_stays_is_current(self, journal: Journal) -> None:

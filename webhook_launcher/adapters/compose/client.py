@@ -17,6 +17,7 @@ from webhook_launcher.adapters.compose.program import (
     program_environment,
 )
 from webhook_launcher.adapters.compose.written import completed, pinned_services, write_json
+from webhook_launcher.core.container import Jobs
 from webhook_launcher.core.errors import CommandNotFoundError, CommandTimeoutError, ComposeError
 from webhook_launcher.core.reference import Repository, parse_reference
 from webhook_launcher.core.workload import ComposeProject
@@ -142,11 +143,14 @@ class Compose:
             pins.update({name: {"image": pinned} for name in services})
             write_json(override, {"services": pins})
         except OSError as error:
-            raise ComposeError(
-                f"cannot write the override {override}: {error.strerror}",
-                advice="Check free space and permissions of the `state` directory.",
-            ) from error
+            raise self._not_written(project, error) from error
         return override
+
+    def _not_written(self, project: ComposeProject, error: OSError) -> ComposeError:
+        return ComposeError(
+            f"cannot write the override {self._override(project)}: {error.strerror}",
+            advice="Check free space and permissions of the `state` directory.",
+        )
 
     def up(self, project: ComposeProject, services: Sequence[str], *, anew: bool = False) -> str:
         """Recreate the services as pinned; what compose printed.
@@ -178,6 +182,35 @@ class Compose:
             name: max(1, model.services[name].replicas)
             for name in self.services(project, repository)
         }
+
+    def jobs(self, project: ComposeProject, repository: Repository) -> Jobs:
+        """Return the services of the project that complete, as far as its files tell."""
+        services = self._model(project, repository).services
+        return Jobs(
+            awaited=frozenset(name for name, found in services.items() if found.waited_for),
+            optional=frozenset(name for name, found in services.items() if found.may_complete),
+        )
+
+    def pins(self, project: ComposeProject) -> Mapping[str, str]:
+        """Return what the override binds services to: service -> `repository@digest`."""
+        found = pinned_services(self._override(project), None)
+        return {name: body["image"] for name, body in found.items() if "image" in body}
+
+    def put_back(self, project: ComposeProject, pins: Mapping[str, str]) -> None:
+        """Write an override with just these pins; Compose is not asked for the project's model."""
+        services = {name: {"image": pinned} for name, pinned in pins.items()}
+        try:
+            write_json(self._override(project), {"services": services})
+        except OSError as error:
+            raise self._not_written(project, error) from error
+
+    def is_readable(self, project: ComposeProject) -> bool:
+        """Return False while Compose cannot read the project's files, such as an `env_file`."""
+        try:
+            self._finish([*self.command(project), "config", "--quiet"], _CONFIG_TIMEOUT)
+        except ComposeError:
+            return False
+        return True
 
     def mounts_relatively(self, project: ComposeProject, repository: Repository) -> bool:
         """True when a service that we recreate mounts a path relative to the project directory."""

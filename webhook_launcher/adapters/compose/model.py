@@ -16,13 +16,15 @@ _NOT_RELATIVE = ("/", "~")
 class Service:
     """One service: its image's repository, and whether `up` without names would keep it running.
 
-    `waited_for` marks a job that others wait for to complete, such as a migration.
+    `waited_for` marks a job that others wait for to complete, such as a migration. `may_complete`
+    marks a service with an explicit `restart: "no"` or `on-failure` and no published ports.
     """
 
     repository: Repository | None
     profiles: frozenset[str] = frozenset()
     replicas: int = 1
     waited_for: bool = False
+    may_complete: bool = False
 
     def serves(self, active: Collection[str]) -> bool:
         """True for what should be running: not switched off by profile or scale, and no job."""
@@ -91,7 +93,18 @@ def _service(body: Mapping[str, Any], waited_for: bool) -> Service:
         frozenset(body.get("profiles") or ()),
         1 if replicas is None else int(replicas),
         waited_for,
+        _restarts_never(body) and not body.get("ports"),
     )
+
+
+def _restarts_never(body: Mapping[str, Any]) -> bool:
+    """Return True for an explicit `no` or `on-failure[:count]`.
+
+    Without a policy the engine does not restart a container either, but then nobody said that the
+    service completes.
+    """
+    policy, _, _ = str(body.get("restart", "")).partition(":")
+    return policy in ("no", "on-failure")
 
 
 def _repository(image: str | None) -> Repository | None:

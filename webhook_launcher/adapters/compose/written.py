@@ -33,14 +33,14 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
         os.close(directory)
 
 
-def pinned_services(path: Path, known: Collection[str]) -> dict[str, Any]:
-    """The pins that an override already has for services that still exist.
+def pinned_services(path: Path, known: Collection[str] | None) -> dict[str, Any]:
+    """Return the pins that an override has for the `known` services (None: all).
 
     A pin of a service that is no more would add that service to the project, silently.
     """
     try:
         services = json.loads(path.read_bytes())["services"]
-        return {name: body for name, body in services.items() if name in known}
+        return {name: body for name, body in services.items() if known is None or name in known}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # there is none yet, or it is not ours: it is replaced
 

@@ -33,7 +33,7 @@ def adopt_image(
     chosen = next((found for found in ours if named and found.digest == named.digest), ours[0])
     if chosen.digest is None:
         return None
-    tag = named.tag if named and named.repository == repository else None
+    tag = _tag(named) if named and named.repository == repository else None
     return Image(
         Reference(repository, tag, chosen.digest),
         chosen.digest,
@@ -53,6 +53,11 @@ def kept_image(client: Client, tag: str, repository: Repository) -> Image | None
     if inspected is None or not ours or ours[0] is None:
         return None
     return Image(Reference(repository, None, ours[0]), ours[0], config=Digest(inspected["Id"]))
+
+
+def _tag(named: Reference) -> str | None:
+    """Return the tag by which the engine understands a name; a bare one means `latest`."""
+    return named.tag or ("latest" if named.digest is None else None)
 
 
 def _reference(text: str) -> Reference | None:

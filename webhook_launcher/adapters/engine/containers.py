@@ -20,20 +20,24 @@ _INTERVAL = _TIMEOUT = 30.0
 _RETRIES = 3
 
 
-def find_containers(client: Client, project: str, services: Collection[str]) -> list[Container]:
-    """The containers of the services, stopped ones included, `run` ones not."""
+def find_containers(
+    client: Client, project: str, services: Collection[str] | None
+) -> list[Container]:
+    """Return the services' containers (None: all), stopped ones included, `run` ones not."""
     found = [parse_container(one) for one in inspect_containers(client, project, services)]
     return sorted(found, key=lambda container: (container.service, container.number))
 
 
 def inspect_containers(
-    client: Client, project: str, services: Collection[str]
+    client: Client, project: str, services: Collection[str] | None
 ) -> list[dict[str, Any]]:
     """The same, as the engine describes them."""
     found = []
     for listed in client.list_containers([f"{PROJECT}={project}"]):
         labels = listed.get("Labels") or {}
-        if labels.get(SERVICE) not in services or labels.get(ONE_OFF) == "True":
+        if labels.get(ONE_OFF) == "True":
+            continue
+        if services is not None and labels.get(SERVICE) not in services:
             continue
         try:
             found.append(client.inspect_container(listed["Id"]))
@@ -64,6 +68,8 @@ def parse_container(inspected: Mapping[str, Any]) -> Container:
         health=None if health in (None, "", "none") else health,
         healthcheck=parse_healthcheck(config),
         manifest=(inspected.get("ImageManifestDescriptor") or {}).get("digest"),
+        restarts_always=_restart_policy(inspected) in ("always", "unless-stopped"),
+        replaced=REPLACE in labels,
     )
 
 
@@ -87,6 +93,11 @@ def parse_healthcheck(config: Mapping[str, Any]) -> Healthcheck | None:
         start_period=_seconds(declared.get("StartPeriod")),
         retries=declared.get("Retries") or _RETRIES,
     )
+
+
+def _restart_policy(inspected: Mapping[str, Any]) -> str:
+    policy = (inspected.get("HostConfig") or {}).get("RestartPolicy") or {}
+    return policy.get("Name") or "no"
 
 
 def _seconds(nanoseconds: int | None) -> float:

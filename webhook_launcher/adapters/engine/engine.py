@@ -4,7 +4,6 @@ Each raises EngineUnavailableError when the engine does not answer, EngineError 
 something that nobody expected.
 """
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePath
@@ -14,13 +13,13 @@ from webhook_launcher.adapters.engine.connection import APIError, Client, Connec
 from webhook_launcher.adapters.engine.containers import find_containers, inspect_containers
 from webhook_launcher.adapters.engine.endings import was_signalled
 from webhook_launcher.adapters.engine.frames import Tail, read_frames
-from webhook_launcher.adapters.engine.probe import run_probe
+from webhook_launcher.adapters.engine.probe import end_probe, follow_probe, run_probe
 from webhook_launcher.adapters.engine.pull import Login, Progress, is_present, pull_image
 from webhook_launcher.adapters.engine.signals import is_deaf
-from webhook_launcher.adapters.engine.sweep import name_project, sweep_project
+from webhook_launcher.adapters.engine.sweep import name_services, sweep_services
 from webhook_launcher.adapters.engine.versions import read_clock, read_versions
 from webhook_launcher.core.clock import Clock
-from webhook_launcher.core.container import Container, ProbeResult
+from webhook_launcher.core.container import Container, ProbeResult, RunningProbe
 from webhook_launcher.core.model import Image, Platform
 from webhook_launcher.core.reference import Digest, Repository
 
@@ -120,8 +119,11 @@ class Engine:
         with self._connection.client() as client:
             return removal.remove_former(client, project, workload, repository, kept)
 
-    def containers(self, project: str, services: Sequence[str]) -> list[Container]:
-        """The containers of these services, stopped ones included, by service and number."""
+    def containers(self, project: str, services: Sequence[str] | None = None) -> list[Container]:
+        """Return the services' containers (None: the project's), stopped ones included.
+
+        They are sorted by service and number.
+        """
         with self._connection.client() as client:
             return find_containers(client, project, services)
 
@@ -145,27 +147,36 @@ class Engine:
         with self._connection.client() as client:
             return adoption.kept_image(client, tag, repository)
 
-    def sweep(self, project: str) -> None:
-        """Remove what an interrupted `up` left."""
+    def sweep(self, project: str, services: Sequence[str]) -> None:
+        """Remove what an interrupted `up` left of these services."""
         with self._connection.client() as client:
-            sweep_project(client, project)
+            sweep_services(client, project, services)
 
-    def name(self, project: str) -> None:
-        """Give what runs under the name of a replacement its own."""
+    def name(self, project: str, services: Sequence[str]) -> None:
+        """Give containers of these services that run under a replacement's name their own."""
         with self._connection.client() as client:
-            name_project(client, project)
+            name_services(client, project, services)
 
-    def probe(self, container: Container, limit: float = math.inf) -> ProbeResult:
-        """Run the container's own healthcheck once, within its own timeout and `limit` seconds.
+    def probe(self, container: Container, limit: float) -> ProbeResult:
+        """Run the container's own healthcheck once and wait `limit` seconds for its end.
 
-        A container without a healthcheck is asked nothing and is as well as it is running.
+        A container without a healthcheck is as well as it is running.
         """
         check = container.healthcheck
         if check is None:
             return ProbeResult(container.running, "it has no healthcheck")
         with self._connection.client() as client:
-            timeout = min(check.timeout, limit)
-            return run_probe(client, container.id, check, timeout, self._clock)
+            return run_probe(client, container.id, check.command, limit, self._clock)
+
+    def follow_probe(self, probe: RunningProbe) -> ProbeResult:
+        """Ask for a healthcheck command that had not ended."""
+        with self._connection.client() as client:
+            return follow_probe(client, probe)
+
+    def end_probe(self, container_id: str, probe: RunningProbe) -> None:
+        """End a healthcheck command; without a shell in the image it goes on."""
+        with self._connection.client() as client:
+            end_probe(client, container_id, probe, self._clock)
 
     def logs(self, container_id: str, lines: int = _LOG_LINES, max_bytes: int = _LOG_BYTES) -> str:
         """The last lines of stdout and stderr; why there are none if the log cannot be read."""

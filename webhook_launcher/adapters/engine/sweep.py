@@ -1,4 +1,7 @@
-"""What an interrupted `up` left behind: replacements that were created and never started.
+"""Remove what an interrupted `up` left: replacements that were created and never started.
+
+Only containers of the named services are looked at. A replacement of another service may belong
+to a `docker compose up` that a person has just started.
 
 Compose creates `<12 hex of the old id>_<name>`, stops and removes the old one, renames, starts.
 Killed in between, the next `up` races with its own leftover (4 of 8 failed, measured), so the
@@ -7,6 +10,7 @@ leftovers go first.
 
 import re
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from webhook_launcher.adapters.engine.connection import APIError, Client, NotFound
@@ -14,12 +18,13 @@ from webhook_launcher.adapters.engine.containers import NUMBER, ONE_OFF, PROJECT
 
 _TEMPORARY = re.compile(r"/[0-9a-f]{12}_(?P<name>.+)")
 _CONFLICT = 409
+_BAD_REQUEST = 400
 # On their way out: they will not be there for `up` to go on with.
 _GOING = frozenset({"removing", "dead"})
 
 
-def sweep_project(client: Client, project: str) -> None:
-    """Remove the leftovers of a project; never volumes.
+def sweep_services(client: Client, project: str, services: Collection[str]) -> None:
+    """Remove the leftovers of the services; never volumes.
 
     A leftover that is all there is of its replica holds the anonymous volumes it inherited:
     it is kept, the newest one, under the replica's own name, and `up` goes on with it.
@@ -27,8 +32,8 @@ def sweep_project(client: Client, project: str) -> None:
     replicas: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for listed in client.list_containers([f"{PROJECT}={project}"]):
         labels = listed["Labels"]
-        if labels.get(ONE_OFF) != "True":
-            replicas[labels.get(SERVICE, ""), labels.get(NUMBER, "1")].append(listed)
+        if _belongs(labels, services):
+            replicas[labels[SERVICE], labels.get(NUMBER, "1")].append(listed)
     for containers in replicas.values():
         leftovers = sorted(filter(_is_leftover, containers), key=lambda found: found["Created"])
         staying = [found for found in containers if found["State"] not in _GOING]
@@ -38,7 +43,7 @@ def sweep_project(client: Client, project: str) -> None:
             _remove(client, leftover["Id"])
 
 
-def name_project(client: Client, project: str) -> None:
+def name_services(client: Client, project: str, services: Collection[str]) -> None:
     """Give replacements that run their own names.
 
     When the engine carries out a killed `up`'s last removal between our sweep and our `up`, that
@@ -46,8 +51,12 @@ def name_project(client: Client, project: str) -> None:
     containers go by the name.
     """
     for listed in client.list_containers([f"{PROJECT}={project}", REPLACE]):
-        if listed["State"] == "running" and listed["Labels"].get(ONE_OFF) != "True":
+        if listed["State"] == "running" and _belongs(listed["Labels"], services):
             _give_own_name(client, listed)
+
+
+def _belongs(labels: Mapping[str, str], services: Collection[str]) -> bool:
+    return labels.get(SERVICE) in services and labels.get(ONE_OFF) != "True"
 
 
 def _is_leftover(listed: dict[str, Any]) -> bool:
@@ -63,7 +72,9 @@ def _give_own_name(client: Client, listed: dict[str, Any]) -> None:
     except NotFound:
         return
     except APIError as error:
-        if error.status_code != _CONFLICT:  # a stranger has the name: `up` will say so
+        # Another container has the name (`up` will say so), or a person renamed this one meanwhile
+        # (the engine answers 400 to a rename that changes nothing).
+        if error.status_code not in (_CONFLICT, _BAD_REQUEST):
             raise
 
 

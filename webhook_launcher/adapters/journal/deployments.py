@@ -8,7 +8,7 @@ from webhook_launcher.adapters.journal.database import Database
 from webhook_launcher.adapters.journal.receipts import Receipts
 from webhook_launcher.adapters.journal.rows import deployment_of, deployment_text
 from webhook_launcher.adapters.journal.workloads import Workloads
-from webhook_launcher.core.errors import ComposeError
+from webhook_launcher.core.errors import ComposeError, NotJudgedError
 from webhook_launcher.core.model import Deployment, Image, Status
 
 SCHEMA = """
@@ -72,10 +72,11 @@ class Deployments:
         A rollback runs `instead_of` an attempt that failed, whose image can be quarantined.
         """
         with self._database.transaction() as connection:
+            if instead_of is not None:
+                self._write(connection, instead_of)  # first: it ended first, as receipts tell it
             self._write(connection, deployment)
             self._workloads.promote(deployment.workload, deployment.image, deployment.tracked)
             if instead_of is not None:
-                self._write(connection, instead_of)
                 self._deal_with(instead_of, quarantine=quarantine)
         self._receipts.tell()
 
@@ -83,11 +84,12 @@ class Deployments:
         self,
         deployment: Deployment,
         *,
-        quarantine: bool = False,
         stays: bool = False,
         rollback: Deployment | None = None,
     ) -> None:
         """The attempt ended badly; its rollback, if any, begins in the same commit.
+
+        While the rollback goes on, which is also the control, the attempt stays in progress.
 
         With `stays` its release is current nevertheless: nothing else is to run. What was
         tracked then counts as dealt with if its image was to blame; if it was the host, the next
@@ -95,8 +97,6 @@ class Deployments:
         """
         with self._database.transaction() as connection:
             self._write(connection, deployment)
-            if quarantine:
-                self._deal_with(deployment, quarantine=True)
             if stays:
                 self._workloads.promote(deployment.workload, deployment.image, deployment.tracked)
             if rollback is not None:
@@ -117,11 +117,20 @@ class Deployments:
         )
 
     def concluded(self, intent_id: str) -> Deployment | None:
-        """The attempt by which an intent came to its end, its rollback not counted."""
+        """Return the attempt by which an intent came to its end.
+
+        The return to the former release counts only for an intent that asked for it, while the
+        attempt of another one was waited for.
+        """
         found = self._select(
-            "WHERE intent = ? AND status IN ('success', 'failure') ORDER BY seq DESC", (intent_id,)
+            "WHERE intent = ? AND status IN ('success', 'failure', 'inactive') ORDER BY seq DESC",
+            (intent_id,),
         )
-        return next((attempt for attempt in found if attempt.undoes is None), None)
+        return next((attempt for attempt in found if self._answers(attempt, intent_id)), None)
+
+    def _answers(self, attempt: Deployment, intent_id: str) -> bool:
+        undone = self.get(attempt.undoes) if attempt.undoes else None
+        return attempt.undoes is None or (undone is not None and undone.intent != intent_id)
 
     def refused_before(self, attempt: Deployment, since: datetime) -> bool:
         """True when compose had not started its image the last time either, and since `since`.
@@ -131,7 +140,8 @@ class Deployments:
         """
         found = self._select(
             "WHERE workload = ? AND id != ? AND json_extract(record, '$.image.digest') = ? "
-            "AND json_extract(record, '$.switching') "
+            "AND (json_extract(record, '$.switching') "
+            f"OR json_extract(record, '$.code') = '{ComposeError.code}') "
             "AND json_extract(record, '$.undoes') IS NULL ORDER BY seq DESC LIMIT 1",
             (attempt.workload, attempt.id, attempt.image.digest),
         )
@@ -142,6 +152,15 @@ class Deployments:
             and (before.finished_at or before.started_at) >= since
             for before in found
         )
+
+    def not_judged(self, intent_id: str) -> int:
+        """Return how many attempts of an intent ended without a verdict."""
+        found = self._select(
+            "WHERE intent = ? AND status = 'error' AND json_extract(record, '$.code') = "
+            f"'{NotJudgedError.code}'",
+            (intent_id,),
+        )
+        return len(found)
 
     def released(self, workload: str, count: int) -> list[Image]:
         """The images of the newest `count` releases that ran, proved, newest first."""
@@ -158,7 +177,7 @@ class Deployments:
         """True when the last attempt that touched the workload failed: what runs is not proved."""
         found = self._select(
             "WHERE workload = ? AND (status IN ('success', 'failure') "
-            "OR status = 'error' AND json_extract(record, '$.switching')) "
+            "OR status IN ('error', 'inactive') AND json_extract(record, '$.switching')) "
             "ORDER BY seq DESC LIMIT 1",
             (workload,),
         )

@@ -6,7 +6,7 @@ the other. None is ever removed or changed here.
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from webhook_launcher.adapters.journal.database import Database
@@ -75,11 +75,12 @@ class Receipts:
         return [row["envelope"] for row in rows]
 
 
-def kept_receipts(path: Path) -> Iterator[bytes]:
+def kept_receipts(path: Path) -> Generator[bytes, None, None]:
     """Every receipt in a state directory, oldest first, whether or not a launcher runs there.
 
     Or those in a file: a copy of a journal, or one that was set aside. Writes nothing and takes no
-    lock. Raises JournalError when there is no journal to be read.
+    lock. Raises JournalError when there is no journal to be read. Close it in the thread that reads
+    it: the journal stays open until then.
     """
     snapshot = Snapshot(path.parent, path.name) if path.is_file() else Snapshot(path)
     try:

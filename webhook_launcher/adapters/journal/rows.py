@@ -143,6 +143,7 @@ def deployment_text(deployment: Deployment) -> str:
             "advice": deployment.advice,
             "output": deployment.output,
             "timings": dict(deployment.timings),
+            "completed": deployment.completed,
         }
     )
 
@@ -161,5 +162,6 @@ def deployment_of(text: str) -> Deployment:
             "previous": image_of(record["previous"]),
             "verdicts": tuple(Verdict(*verdict) for verdict in record["verdicts"]),
             "tracked": Digest(record["tracked"]) if record["tracked"] else None,
+            "completed": None if (done := record.get("completed")) is None else tuple(done),
         }
     )

@@ -34,7 +34,9 @@ from webhook_launcher.core.errors import JournalError, JournalTooNewError
 Step = str | Callable[[sqlite3.Connection], object]
 
 # Each brings a released journal from version n to n + 1; the first release is version 1.
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (
+    "SELECT 1",  # 2: a deployment's record says which services had completed before it
+)
 
 _FIRST = 1
 _COMMENT = re.compile(r"--[^\n]*")
