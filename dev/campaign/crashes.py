@@ -106,6 +106,11 @@ def unhealthy(play: Play) -> Told:
 
 def refused(play: Play) -> Told:
     """An image that compose cannot start: the one before comes back, twice."""
+    return play.tell(play.recipe(config={"Cmd": ["/no/such/program"]}), good=False)
+
+
+def not_created(play: Play) -> Told:
+    """An image of which the engine makes no container: the one before is never touched."""
     return play.tell(play.recipe(config={"WorkingDir": "/bin/busybox"}), good=False)
 
 
@@ -127,14 +132,22 @@ STORIES: dict[str, Story] = {
     "deploy": deploy,
     "unhealthy": unhealthy,
     "refused": refused,
+    "not created": not_created,
     "removed": removed,
     "rolled back": rolled_back,
 }
 
 
 # How often each of them comes to compose's `up`, and to the gate.
-UPS = {"deploy": 1, "unhealthy": 2, "refused": 6, "removed": 1, "rolled back": 1}
-GATES = {**UPS, "refused": 2}
+UPS = {
+    "deploy": 1,
+    "unhealthy": 2,
+    "refused": 6,
+    "not created": 2,
+    "removed": 1,
+    "rolled back": 1,
+}
+GATES = {**UPS, "refused": 2, "not created": 0}
 
 
 @dataclass(frozen=True)

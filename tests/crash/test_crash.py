@@ -22,6 +22,7 @@ POINTS = [
     Point("unhealthy", "Compose.up(", 2, 0.3, "all"),
     Point("unhealthy", "Deployments.succeed)"),
     Point("refused", "Deployments.fail)"),
+    Point("not created", "Compose.up(", delay=0.2, victims="all"),
     Point("deploy", "Compose.up(", victims="stop"),
     Point("deploy", "Deliveries.answer", victims="reload"),
     Point("deploy", "override.write", victims="reload"),
