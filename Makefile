@@ -24,7 +24,7 @@ endef
 .DEFAULT_GOAL := help
 IMAGE = webhook-launcher:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive bench-flood bench-journal soak crash search fuzz image clean
+.PHONY: help venv lock check format test test-engines test-fast demo bench bench-receive bench-flood bench-journal soak crash kills search fuzz image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ bench-journal: venv ## claims, a WAL that is held open, forgetting; SHARE=0.1 fo
 
 EXAMPLES ?= 1000
 PROPERTIES = $(shell grep -rl "^from hypothesis import" tests --include='test_*.py')
+kills: venv ## two kills at many pairs of moments, around the real core and journal
+	EVERY_KILL=1 $(PYTEST) --timeout=3600 tests/test_launcher.py -k TestAKill
+
 search: venv ## properties of parsers, policies and journal on EXAMPLES=1000 random examples each
 	HYPOTHESIS_PROFILE=search EXAMPLES=$(EXAMPLES) $(PYTEST) --timeout=3600 $(or $(PYTEST_ARGS),$(PROPERTIES))
 
