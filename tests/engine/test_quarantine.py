@@ -11,6 +11,7 @@ from testbed.images import Behaviour, Recipe
 from testbed.launcher import Launcher
 from tests.engine.by_hand import (
     compose,
+    compose_meanwhile,
     containers_of,
     critical_events,
     edited,
@@ -157,7 +158,9 @@ class TestSomebodyInterferes:
         before = ""
         for _ in range(2):
             before = wait_for_running(stage, "two", later_than=before)["State"]["StartedAt"]
-            compose(stage, "up", "-d")
+            # Two commands on one service can meet: this one may lose, and its exit status says so.
+            with compose_meanwhile(stage, "up", "-d") as by_hand:
+                by_hand.communicate(timeout=60)
         switch.on()
         deployed_by_itself(stage, launcher, two, "two")
         assert "failure" not in [record["status"] for record in launcher.history("web")]
