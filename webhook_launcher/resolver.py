@@ -78,14 +78,14 @@ class Resolver:
         if wish.action is Action.ROLLBACK:
             if state.previous is None:
                 raise NoPreviousReleaseError(f"{workload.name!r} has no previous release")
-            return Resolution(state.previous, self._tracked_now(workload))
+            return Resolution(state.previous, self.tracked_now(workload))
         if wish.action is Action.RESTORE:
             if state.current is None:
                 raise NoPreviousReleaseError(f"{workload.name!r} has no current release")
             return Resolution(state.current, None)
         if wish.action is Action.DEPLOY and wish.reference is not None:
             # Looked at first: a push that comes while this deploys must count as newer.
-            tracked = self._tracked_now(workload)
+            tracked = self.tracked_now(workload)
             image = self._image(workload, wish.reference, platform, state, self._patience(intent))
             same = wish.reference == workload.tracked
             return Resolution(image, image.digest if same else tracked)
@@ -112,10 +112,6 @@ class Resolver:
         if reference is not None and pushed is not None and workload.newer(pushed, reference):
             return replace(pushed, digest=None)
         return reference
-
-    def tracked_now(self, workload: Workload) -> Digest | None:
-        """Return what the tracked reference is now, None when it cannot be known."""
-        return self._tracked_now(workload)
 
     def _look(
         self, workload: Workload, intent: Intent, state: WorkloadState, platform: Platform
@@ -212,8 +208,8 @@ class Resolver:
             image = self._image(workload, reference, platform, state)
         return image
 
-    def _tracked_now(self, workload: Workload) -> Digest | None:
-        """What the followed reference is now, so that the next look does not take it for news.
+    def tracked_now(self, workload: Workload) -> Digest | None:
+        """Return the tracked digest now, so that the next look does not take it for news.
 
         Best effort: an explicit wish does not depend on it.
         """
